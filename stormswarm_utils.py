@@ -1,0 +1,856 @@
+"""Run many pystorms simulations in parallel, with the scores of the plain loop.
+
+The module reads from top to bottom: controllers, one run (`simulate`, `worker`),
+many runs (`generate_swarm`), reading their timings, and the picture of them.
+"""
+
+import functools
+import heapq
+import importlib
+import itertools
+import math
+import multiprocessing
+import numbers
+import operator
+import os
+import platform
+import re
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent import futures
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cloudpickle
+import numpy as np
+import pystorms
+import pyswmm.simulation
+from pystorms.networks import load_network
+from swmm.toolkit import solver
+
+SCENARIOS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta")
+METRICS = ("mean", "cumulative", "median", "maximum", "minimum", "recent")
+CONFIG_KEYS = ("controller", "scenario", "metric", "network", "name")
+
+
+# Controllers: state -> actions ------------------------------------------------------
+
+
+def control_1(state):
+    """Open gamma's eleven valves fully: an array of eleven ones."""
+    return np.full(11, 1.0)
+
+
+def control_2(state):
+    """Close gamma's eleven valves: an array of eleven zeros."""
+    return np.full(11, 0.0)
+
+
+@dataclass(frozen=True)
+class ConstantOpening:
+    """Controller that keeps the valves where they are told to be, whatever the state.
+
+    Parameters
+    ----------
+    opening : float or tuple of float
+        Share of the full opening, 0 (closed) to 1 (open): one number for every valve,
+        or one number per valve in the order of the scenario's action space.
+
+    Raises
+    ------
+    ValueError
+        An opening is not a number from 0 to 1.
+    """
+
+    opening: float | tuple[float, ...]
+
+    def __post_init__(self):
+        single = np.ndim(self.opening) == 0
+        values = _openings(self.opening, None, "ConstantOpening")
+        object.__setattr__(self, "opening", values if single else tuple(values))
+
+    def __call__(self, state):
+        return self.opening
+
+
+# One engine, private files ----------------------------------------------------------
+
+_pystorms_environment = importlib.import_module("pystorms.environment")
+_engine_lock = threading.RLock()  # SWMM is one engine for the whole process
+
+
+@dataclass
+class _Job:
+    """What the engine needs to know of the job that runs now in this process."""
+
+    folder: Path
+    edit: Callable | None = None
+    label: str = ""
+    engines: int = 0
+
+
+_job: _Job | None = None
+
+
+def _engine_is_open():
+    try:
+        solver.simulation_get_unit(0)
+    except Exception:  # the toolkit raises a bare Exception when no network is open
+        return False
+    return True
+
+
+def _free_guard():
+    """Free pyswmm's one-simulation guard where the engine behind it has been closed."""
+    if _engine_is_open():
+        raise RuntimeError(
+            "a SWMM simulation is still open in this Python process, and the engine can hold "
+            "one at a time: close it with `scenario.env.sim.close()`, or restart the kernel. "
+            "generate_swarm runs its jobs in processes of their own and is not affected."
+        )
+    pyswmm.simulation._sim_state_instance.sim_is_instantiated = False
+
+
+class _PrivateSimulation(pyswmm.simulation.Simulation):
+    """pyswmm's Simulation on the running job's own copy of the network, one engine thread."""
+
+    def __init__(self, inputfile, *args, **kwargs):
+        _free_guard()
+        _job.engines += 1
+        stem = _job.folder / f"{Path(inputfile).stem}{_job.engines}"
+        text = Path(inputfile).read_text(encoding="utf-8", errors="surrogateescape")
+        text = _one_thread(text)
+        if Path(inputfile) == Path(load_network("delta")):
+            text = _repair_deficits(text)
+        if _job.edit is not None:
+            text = _job.edit(text)
+        network = stem.with_suffix(".inp")
+        network.write_text(text, encoding="utf-8", errors="surrogateescape")
+        super().__init__(str(network), str(stem) + ".rpt", str(stem) + ".out")
+        self._warn_context = False  # the job closes the engine, a `with` block is not needed
+
+    def __exit__(self, *exception):
+        if _engine_is_open():  # closing the engine twice ends the whole process
+            super().__exit__(*exception)
+
+
+def _one_thread(network):
+    """Set THREADS 1: an engine that splits one small run over cores waits for itself."""
+    network = re.sub(r"(?mi)^[ \t]*THREADS[ \t].*\n?", "", network)
+    return re.sub(r"(?mi)^[ \t]*\[OPTIONS\].*$", r"\g<0>\nTHREADS 1", network, count=1)
+
+
+def _repair_deficits(network):
+    """Set delta's moisture deficits of 4 to 1, the most that engines from 5.2.1 on accept.
+
+    The infiltration they belong to never limits the run: engine 5.1.14, which opens the
+    network as shipped, gives the same score to the last digit with 4 and with 1.
+    """
+    section = re.search(r"(?ms)^\[INFILTRATION\].*?(?=^\[)", network)
+    repaired = re.sub(r"(?m)^(\w+[ \t]+\S+[ \t]+\S+[ \t]+)4[ \t]*$", r"\g<1>1", section.group())
+    return network[: section.start()] + repaired + network[section.end() :]
+
+
+@contextmanager
+def _private_engine(root=None, edit=None, label=None):
+    """Give every engine that pystorms opens in the block private files in a folder of its own."""
+    global _job
+    with _engine_lock:
+        _free_guard()
+        outer = _job, _pystorms_environment.Simulation
+        if _job is not None:  # a run of `simulate` inside a swarm's job
+            root, label = _job.folder, _job.label
+        with tempfile.TemporaryDirectory(prefix="stormswarm-", dir=root) as folder:
+            _job = _Job(Path(folder), edit, label)
+            _pystorms_environment.Simulation = _PrivateSimulation
+            try:
+                yield _job
+            finally:
+                _job, _pystorms_environment.Simulation = outer
+                _close_engine()
+
+
+def _close_engine():
+    """Close what an exception, or a loop that stopped early, has left open."""
+    if _engine_is_open():
+        with suppress(Exception):  # fails if the run never started
+            solver.swmm_end()
+        solver.swmm_close()
+    _free_guard()
+
+
+# One run ----------------------------------------------------------------------------
+
+
+@dataclass
+class Simulation:
+    """One finished run.
+
+    Attributes
+    ----------
+    performance : float
+        The scenario's score, lower is better, in pystorms' units for the scenario.
+    steps : int
+        Routing steps that the engine took.
+    seconds : float
+        Wall time of the run in seconds, opening and closing of the engine included.
+    log : dict
+        The hydrographs, a row per step: ``time``, an array of datetime64, and ``states``,
+        ``actions`` and ``targets``, each a dict from name (``"depthN P1"``, the valve's name,
+        ``"flow 8"``) to an array of floats in the network's units. ``time`` and ``states``
+        are what the controller saw before the step, ``actions`` what it answered (NaN where
+        it left the valves), ``targets`` what pystorms measured after the step.
+    """
+
+    performance: float
+    steps: int
+    seconds: float
+    log: dict = field(repr=False, compare=False, default_factory=dict)
+
+
+def simulate(config):
+    """Run one scenario under one controller and keep its hydrographs.
+
+    Parameters
+    ----------
+    config : dict
+        ``controller``: callable, state (array of floats) -> actions: a number from 0 (closed)
+        to 1 (open) for every valve, a list, tuple or array of one number per valve, or None to
+        leave the valves. A method ``start(scenario)``, if it has one, is called once before
+        the first step. Each run gets a fresh copy.
+        ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or a class with the methods
+        ``state``, ``step`` and ``performance`` of a pystorms scenario.
+        ``metric``: a name in `METRICS` (default: pystorms' own, ``"cumulative"``).
+        ``network``: callable, text -> text, edits the run's private copy of the network.
+        ``name``: label for messages and tables.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    ValueError
+        The config has an unknown key or value, or the controller answers with something that
+        is not an opening for every valve; the message names step, valve and value.
+    RuntimeError
+        Another simulation is open in this process.
+    """
+    return _simulate(config, keep_log=True)
+
+
+def worker(config):
+    """Run one scenario under one controller and return its score, a float.
+
+    The config and the errors are those of `simulate`; the hydrographs are not kept.
+    """
+    return _simulate(config, keep_log=False).performance
+
+
+def _simulate(config, keep_log):
+    _check(config)
+    began = time.perf_counter()
+    scenario_class = config.get("scenario", "gamma")
+    name = config.get("name") or getattr(scenario_class, "__name__", scenario_class)
+    if isinstance(scenario_class, str):
+        scenario_class = getattr(pystorms.scenarios, scenario_class)
+    controller = _fresh_copy(config["controller"], name)
+    with _private_engine(edit=config.get("network")) as job:
+        scenario = scenario_class()
+        if config.get("network") is not None and job.engines == 0:
+            raise ValueError(f"{name}: its scenario opens no network that could be edited")
+        valves = getattr(scenario, "config", {}).get("action_space")
+        if hasattr(controller, "start"):
+            controller.start(scenario)
+        log = _Log(scenario, valves) if keep_log else None
+        done, steps = False, 0
+        while not done:
+            state = scenario.state()
+            actions = controller(state)
+            if valves is not None:
+                actions = _openings(actions, valves, f"{job.label or name}, step {steps}")
+            if log is not None:
+                log.record(state, actions)
+            done = scenario.step(actions)
+            steps += 1
+        metric = (config["metric"],) if "metric" in config else ()
+        performance = scenario.performance(*metric)
+        hydrographs = log.finish() if log is not None else {}
+    return Simulation(performance, steps, time.perf_counter() - began, hydrographs)
+
+
+def _check(config, label=""):
+    """Raise a ValueError that begins with `label` if `simulate` could not run `config`."""
+
+    def refuse(sentence):
+        raise ValueError(f"{label}{': ' if label else ''}{sentence}")
+
+    if not isinstance(config, dict):
+        refuse(f"a config is a dict with a controller, got {config!r:.80}")
+    for key in config:
+        if key not in CONFIG_KEYS:
+            refuse(f"unknown config key {key!r}; allowed are {', '.join(CONFIG_KEYS)}")
+    if not callable(config.get("controller")):
+        got = f"got {config['controller']!r:.80}" if "controller" in config else "it has none"
+        refuse(f"a config needs a controller, a callable from state to actions; {got}")
+    scenario = config.get("scenario", "gamma")
+    methods = ("state", "step", "performance")
+    if isinstance(scenario, str):
+        if scenario not in SCENARIOS:
+            refuse(f"unknown scenario {scenario!r}; allowed are {', '.join(SCENARIOS)}, or a class")
+    elif not callable(scenario) or not all(hasattr(scenario, method) for method in methods):
+        refuse(f"scenario {scenario!r:.80} is neither a name nor a class with {', '.join(methods)}")
+    if "metric" in config and config["metric"] not in METRICS:
+        refuse(f"unknown metric {config['metric']!r:.80}; allowed are {', '.join(METRICS)}")
+    if config.get("network") is not None and not callable(config["network"]):
+        refuse(f"network is a callable from text to text, got {config['network']!r:.80}")
+
+
+def _fresh_copy(controller, name):
+    """Copy a controller as a worker process would, so that serial and parallel runs agree."""
+    try:
+        return cloudpickle.loads(cloudpickle.dumps(controller))
+    except Exception as error:
+        raise ValueError(f"{name}: controller {controller!r:.80} cannot be copied") from error
+
+
+def _openings(answer, valves, where):
+    """Turn a controller's answer into one opening per valve; None leaves the valves."""
+    if answer is None:
+        return None
+    try:
+        values = np.asarray(answer)
+    except ValueError:  # a list of lists of unequal length
+        values = np.asarray(None)
+    if values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"{where}: {answer!r:.80} is not an action; allowed are one number for every valve, "
+            f"{len(valves)} numbers (list, tuple or array), or None to leave the valves"
+        )
+    if values.ndim == 0:
+        values = np.full(len(valves), values)
+    if values.shape != (len(valves),):
+        raise ValueError(
+            f"{where}: actions of shape {values.shape} for {len(valves)} valves "
+            f"({', '.join(map(str, valves))}); one number per valve is allowed, or a single one"
+        )
+    inside = (values >= -1e-9) & (values <= 1 + 1e-9)  # False for NaN too
+    if not inside.all():
+        first = int(np.argmin(inside))
+        raise ValueError(
+            f"{where}, valve {valves[first]}: {values[first]} is not an opening; "
+            "allowed is 0 (closed) to 1 (open)"
+        )
+    return values.astype(float).tolist()
+
+
+class _Log:
+    """Collects a run's hydrographs, a row per step."""
+
+    def __init__(self, scenario, valves):
+        settings = getattr(scenario, "config", {})
+        self.scenario, self.valves = scenario, valves or []
+        self.names = [" ".join((state[1], state[0], *state[2:])) for state in settings.get("states", ())]
+        self.clock = scenario.env.methods["simulation_time"] if hasattr(scenario, "env") else None
+        self.times, self.states, self.actions = [], [], []
+
+    def record(self, state, actions):
+        if self.clock is not None:
+            self.times.append(self.clock())
+        self.states.append(state)
+        self.actions.append(actions if actions is not None else [math.nan] * len(self.valves))
+
+    def finish(self):
+        measured = getattr(self.scenario, "data_log", {})
+        return {
+            "time": np.array(self.times, dtype="datetime64[us]"),
+            "states": _columns(self.names, self.states),
+            "actions": _columns(self.valves, self.actions),
+            "targets": {
+                f"{attribute} {element}": np.array(values, dtype=float)
+                for attribute, series in measured.items()
+                if isinstance(series, dict)
+                for element, values in series.items()
+            },
+        }
+
+
+def _columns(names, rows):
+    table = np.array(rows, dtype=float).reshape(len(rows), -1)
+    return {name: column.copy() for name, column in zip(names, table.T, strict=False)}
+
+
+_OWN_WORKERS = (simulate, worker)
+
+# Many runs --------------------------------------------------------------------------
+
+
+class Swarm(list):
+    """Results of a swarm in the order of the jobs; a failed job's place holds its exception.
+
+    Attributes
+    ----------
+    seconds : float
+        Wall time of the whole swarm in seconds.
+    timeline : list of dict
+        A record per job: ``job`` (index), ``name``, ``scenario``, ``worker`` (counted from 0 in
+        the order of their first start), ``start`` and ``stop`` (seconds since the swarm began,
+        None if the job never started) and ``error`` (text, None if all went well).
+    failures : dict
+        Index of a failed job -> its exception.
+    """
+
+    def __init__(self, results=(), seconds=0.0, timeline=(), failures=()):
+        super().__init__(results)
+        self.seconds = seconds
+        self.timeline = list(timeline)
+        self.failures = dict(failures)
+
+
+class SwarmError(RuntimeError):
+    """Some jobs of a swarm failed; all others have finished.
+
+    Attributes
+    ----------
+    results : Swarm
+        All results there are; `results.failures` holds the exceptions by job.
+    """
+
+    def __init__(self, results):
+        super().__init__(results)
+        self.results = results
+
+    def __str__(self):
+        failures = self.results.failures
+        lines = [f"{len(failures)} of {len(self.results)} jobs failed; .results has all the others"]
+        for job, error in itertools.islice(failures.items(), 10):
+            lines.append(f"  {_label(self.results.timeline[job])}: {_describe(error)}")
+        if len(failures) > 10:
+            lines.append(f"  ... and {len(failures) - 10} more in .results.failures")
+        return "\n".join(lines)
+
+
+def generate_swarm(
+    config,
+    worker,
+    processors=None,
+    jobs=None,
+    *,
+    timeout=None,
+    return_exceptions=False,
+    progress=False,
+    executor=None,
+):
+    """Run `worker` on every config, in parallel processes, and return the results in order.
+
+    Parameters
+    ----------
+    config : list or object
+        A list holds one config per job; anything else is a single config.
+    worker : callable
+        config -> result: the helper's `worker` or `simulate`, or a function of your own. A loop
+        written for plain pystorms runs unchanged, with private files and one engine thread.
+        Functions, configs and results travel by cloudpickle, so notebook functions do too.
+    processors : int, optional
+        Number of worker processes; default: the cores that this process may use. Not used
+        with `executor`, which has workers of its own.
+    jobs : int, optional
+        Number of runs; default: one per config. A list is repeated in turn until there are as
+        many, a single config is repeated.
+    timeout : float, optional
+        Seconds that one job may take before its worker process is stopped.
+    return_exceptions : bool, optional
+        If True, failed jobs leave their exceptions among the results, and nothing is raised.
+    progress : bool, optional
+        Show a progress bar.
+    executor : concurrent.futures.Executor, optional
+        Runs the jobs in place of the call's own pool. Its processes must not be forked.
+
+    Returns
+    -------
+    Swarm
+
+    Raises
+    ------
+    ValueError
+        An argument or a config is not allowed; nothing has been run.
+    SwarmError
+        Some jobs failed, all others have finished.
+    """
+    clock, began = time.perf_counter(), time.time()
+    configs = _repeat(config, jobs)
+    processors = _whole(_cores() if processors is None else processors, "processors", least=1)
+    _check_engine(timeout, executor)
+    if worker in _OWN_WORKERS:
+        for job, one in enumerate(configs):
+            _check(one, f"job {job}")
+    payloads = _pack_jobs(worker, configs)
+    if not configs:
+        return Swarm()
+    records = [_record(job, one, worker) for job, one in enumerate(configs)]
+    results, failures, running = [None] * len(configs), {}, {}
+    with (
+        tempfile.TemporaryDirectory(prefix="stormswarm-", ignore_cleanup_errors=True) as root,
+        _workers(executor, min(processors, len(configs)), timeout) as submit,
+        _progress_bar(len(configs), progress) as bar,
+    ):
+        try:
+            for record, payload in zip(records, payloads, strict=True):
+                running[submit(_run_job, root, record, payload)] = record
+            for future in futures.as_completed(running):
+                record = running[future]
+                job, error = record["job"], future.exception()
+                if error is None:
+                    results[job], failed, seen = _unpack(future.result(), record)
+                else:
+                    results[job], failed = _explain(error, record, timeout), True
+                    seen = _last_seen(root, job)
+                record.update(seen)
+                if failed:
+                    failures[job] = results[job]
+                    record["error"] = _describe(results[job])
+                bar.update()
+        finally:
+            for future in running:
+                future.cancel()
+    timeline = _timeline(records, began)
+    swarm = Swarm(results, time.perf_counter() - clock, timeline, sorted(failures.items()))
+    if failures and not return_exceptions:
+        raise SwarmError(swarm) from next(iter(swarm.failures.values()))
+    return swarm
+
+
+def _repeat(config, jobs):
+    configs = config if isinstance(config, list) else [config]
+    if jobs is None:
+        return configs
+    jobs = _whole(jobs, "jobs", least=len(config) if isinstance(config, list) else 0)
+    if jobs and not configs:
+        raise ValueError(f"jobs={jobs} needs at least one config, the list has none")
+    return list(itertools.islice(itertools.cycle(configs), jobs))
+
+
+def _whole(value, what, least):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
+        raise ValueError(f"{what} is a whole number of at least {least}, got {value!r:.80}")
+    return number
+
+
+def _cores():
+    from loky import cpu_count  # respects affinity and a container's quota
+
+    return cpu_count()
+
+
+def _check_engine(timeout, executor):
+    if timeout is not None and not (isinstance(timeout, numbers.Real) and timeout > 0):
+        raise ValueError(f"timeout is a number of seconds above 0, got {timeout!r:.80}")
+    if executor is None:
+        return
+    if not hasattr(executor, "submit"):
+        raise ValueError(f"executor is a concurrent.futures.Executor, got {executor!r:.80}")
+    if timeout is not None:
+        raise ValueError("timeout needs the call's own pool: no executor can stop a running job")
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise ValueError(
+            "this executor forks its processes, and a forked engine can wait for ever: "
+            "make it with mp_context=multiprocessing.get_context('spawn')"
+        )
+
+
+def _pack_jobs(worker, configs):
+    """Pickle every job up front, equal configs once, so that a bad one is known at once."""
+    try:
+        function = cloudpickle.dumps(worker)
+    except Exception as error:
+        raise ValueError(f"worker {worker!r:.80} cannot be sent to a process: {error}") from error
+    packed = {}
+    for job, config in enumerate(configs):
+        if id(config) not in packed:
+            try:
+                packed[id(config)] = function, cloudpickle.dumps(config)
+            except Exception as error:
+                raise ValueError(f"job {job}: its config cannot be sent: {error}") from error
+    return [packed[id(config)] for config in configs]
+
+
+def _record(job, config, worker):
+    """Begin a job's record in the timeline with what is known before it runs."""
+    settings = config if isinstance(config, dict) else {}
+    controller = settings.get("controller")
+    name = settings.get("name")
+    if name is None and controller is not None:
+        name = getattr(controller, "__name__", type(controller).__name__)
+    scenario = settings.get("scenario", "gamma" if worker in _OWN_WORKERS else None)
+    return {
+        "job": job,
+        "name": name,
+        "scenario": getattr(scenario, "__name__", scenario),
+        "worker": None,
+        "start": None,
+        "stop": None,
+        "error": None,
+    }
+
+
+def _label(record):
+    return f"job {record['job']}" + (f" ({record['name']})" if record["name"] else "")
+
+
+def _describe(error):
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # an exception that cannot even be printed
+        return type(error).__name__
+
+
+@contextmanager
+def _workers(executor, processors, timeout):
+    """Yield the function that hands a call to a worker process and returns its future."""
+    if executor is not None:
+        yield executor.submit
+        return
+    from pebble import ProcessPool
+
+    pool = ProcessPool(processors, context=multiprocessing.get_context("spawn"))
+    try:
+        yield lambda *call: pool.schedule(call[0], args=call[1:], timeout=timeout)
+    finally:
+        pool.stop()  # at once, also on Ctrl-C: pebble's own `with` block waits for every job
+        pool.join()
+
+
+def _progress_bar(total, shown):
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, unit="job", disable=not shown)
+
+
+def _run_job(root, record, payload):
+    """Run one job in a worker process; whatever it does comes back as bytes and text."""
+    _use_one_thread()
+    root = Path(root) if os.path.isdir(root) else None  # None on another machine
+    worker = f"{platform.node()} {os.getpid()} {threading.get_ident()}"
+    start, clock = time.time(), time.perf_counter()
+    if root is not None:
+        (root / f"{record['job']}.started").write_text(f"{start}\n{worker}", encoding="utf-8")
+    failed, trace = False, ""
+    try:
+        function, config = map(cloudpickle.loads, payload)
+        with _private_engine(root, label=_label(record)):
+            result = function(config)
+        content = cloudpickle.dumps(result)
+    except BaseException as error:  # SystemExit and KeyboardInterrupt concern this job alone
+        failed, trace = True, traceback.format_exc()
+        content = _pickle_error(error)
+    seen = {"worker": worker, "start": start, "stop": start + time.perf_counter() - clock}
+    return content, failed, trace, seen
+
+
+def _pickle_error(error):
+    try:
+        content = cloudpickle.dumps(error)
+        cloudpickle.loads(content)  # a class that wants two arguments fails only here
+        return content
+    except Exception:
+        return cloudpickle.dumps(RuntimeError(_describe(error)))
+
+
+def _unpack(answer, record):
+    """Return a job's result or exception, whether it failed, and its worker and times."""
+    content, failed, trace, seen = answer
+    try:
+        result = cloudpickle.loads(content)
+    except Exception as error:
+        message = f"{_label(record)}: its result cannot be unpickled here: {_describe(error)}"
+        result, failed = RuntimeError(message), True
+    if trace:
+        with suppress(Exception):
+            result.add_note(f"In the worker process:\n{trace}")
+    return result, failed, seen
+
+
+def _explain(error, record, timeout):
+    """Say in words why a job never came back."""
+    from pebble import ProcessExpired
+
+    label = _label(record)
+    if isinstance(error, futures.process.BrokenProcessPool):
+        return RuntimeError(
+            f"{label}: the worker processes ended before they could start or finish it; a script "
+            "that starts a swarm needs `if __name__ == '__main__':` around the call"
+        )
+    if isinstance(error, ProcessExpired):
+        how = f"exit code {error.exitcode}"
+        if error.exitcode < 0:
+            how = f"signal {signal.Signals(-error.exitcode).name}"
+        return ProcessExpired(f"{label}: its worker process died ({how})", error.exitcode)
+    if isinstance(error, TimeoutError):
+        return TimeoutError(f"{label}: stopped at its time limit of {timeout} s")
+    return error
+
+
+def _last_seen(root, job):
+    """Read when and where a job began whose worker did not live to tell."""
+    try:
+        start, worker = Path(root, f"{job}.started").read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError):
+        return {}
+    return {"worker": worker, "start": float(start), "stop": time.time()}
+
+
+def _timeline(records, began):
+    """Count times from the swarm's begin, and workers in the order in which they started."""
+    workers = {}
+    started = [record for record in records if record["start"] is not None]
+    for record in sorted(started, key=operator.itemgetter("start")):
+        record["worker"] = workers.setdefault(record["worker"], len(workers))
+        record["start"] -= began
+        record["stop"] -= began
+    return records
+
+
+@functools.cache
+def _use_one_thread():
+    """Keep BLAS and OpenMP to one thread in a worker process."""
+    if multiprocessing.parent_process() is None:
+        return  # a thread of the user's own process
+    from threadpoolctl import threadpool_limits
+
+    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR"):
+        os.environ[f"{library}_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    threadpool_limits(1)  # for those that are here
+
+
+# Reading the timings ----------------------------------------------------------------
+
+
+def makespan_bound(seconds, processors):
+    """Return the wall time in seconds that no schedule of these jobs can beat.
+
+    It is the longest job, or the total shared evenly among the processors if that is longer
+    (R. L. Graham, Bounds on Multiprocessing Timing Anomalies, SIAM J. Appl. Math. 17, 1969).
+
+    Parameters
+    ----------
+    seconds : sequence of float
+        Durations of the jobs in seconds.
+    processors : int
+        Number of processors, at least 1.
+
+    Raises
+    ------
+    ValueError
+        `processors` is below 1, or a duration is negative or not finite.
+    """
+    seconds, processors = _durations(seconds), _whole(processors, "processors", least=1)
+    return max(max(seconds, default=0.0), math.fsum(seconds) / processors)
+
+
+def makespan(seconds, processors):
+    """Return the wall time in seconds of the jobs in this order.
+
+    Each job goes to the processor that is free first. Parameters and errors are those of
+    `makespan_bound`.
+    """
+    seconds, processors = _durations(seconds), _whole(processors, "processors", least=1)
+    busy_until = [0.0] * processors
+    for duration in seconds:
+        heapq.heapreplace(busy_until, busy_until[0] + duration)
+    return max(busy_until)
+
+
+def _durations(seconds):
+    seconds = [float(duration) for duration in seconds]
+    for job, duration in enumerate(seconds):
+        if not 0 <= duration < math.inf:
+            raise ValueError(f"job {job}: {duration} is not a duration in seconds")
+    return seconds
+
+
+def describe_machine():
+    """Return what a timing depends on, as a dict without host or user name.
+
+    Processor, physical and logical cores, cores that this process may use, memory in GiB,
+    operating system, and the versions of Python, the SWMM engine and the packages.
+    """
+    from importlib.metadata import version
+
+    import cpuinfo
+    import psutil
+
+    packages = ("pystorms", "pyswmm", "swmm-toolkit", "numpy", "pebble", "cloudpickle")
+    return {
+        "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.machine()),
+        "physical cores": psutil.cpu_count(logical=False),
+        "logical cores": psutil.cpu_count(),
+        "usable cores": _cores(),
+        "memory (GiB)": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "SWMM engine": solver.swmm_get_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+# Pictures ---------------------------------------------------------------------------
+
+# Okabe and Ito's palette, told apart also by colour-blind readers, without its black
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+
+
+def plot_timeline(swarm, ax=None, bound=None):
+    """Draw when each worker ran which job: a bar per job, coloured by the job's name.
+
+    Parameters
+    ----------
+    swarm : Swarm
+    ax : matplotlib.axes.Axes, optional
+        Default: a new figure.
+    bound : float, optional
+        Wall time in seconds to mark with a line, from `makespan_bound` of serial durations.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import matplotlib.pyplot as plt
+
+    started = [record for record in swarm.timeline if record["start"] is not None]
+    workers = 1 + max((record["worker"] for record in started), default=0)
+    if ax is None:
+        ax = plt.subplots(figsize=(8, 1.4 + 0.4 * workers), layout="constrained")[1]
+    names = list(dict.fromkeys(record["name"] or record["scenario"] for record in started))
+    for record in started:
+        name, length = record["name"] or record["scenario"], record["stop"] - record["start"]
+        ax.barh(
+            record["worker"],
+            length,
+            left=record["start"],
+            color=COLORS[names.index(name) % len(COLORS)],
+            edgecolor="black",
+            hatch="" if record["error"] is None else "xx",
+            label=name,
+        )
+        middle = record["start"] + length / 2
+        ax.text(middle, record["worker"], f"job {record['job']}", ha="center", va="center")
+    if bound is not None:
+        ax.axvline(bound, color="black", linestyle="--", label=f"bound: {bound:.1f} s")
+    ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))
+    ax.set_xlim(0, swarm.seconds)
+    ax.invert_yaxis()
+    handles, labels = ax.get_legend_handles_labels()
+    legend = dict(zip(labels, handles, strict=True))
+    if 0 < len(legend) <= len(COLORS):
+        ax.figure.legend(legend.values(), legend.keys(), loc="outside right center")
+    return ax
