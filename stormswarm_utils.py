@@ -31,6 +31,7 @@ import numpy as np
 import pystorms
 import pyswmm.simulation
 from pystorms.networks import load_network
+from pyswmm.toolkitapi import LinkResults, NodeResults, ObjectType
 from swmm.toolkit import solver
 
 SCENARIOS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta")
@@ -184,6 +185,53 @@ def _close_engine():
     _free_guard()
 
 
+def _use_indices(environment):
+    """Read and set the engine by index, looked up once, where pystorms looks up names.
+
+    pystorms reads every state and target through the table `methods`, and pyswmm asks the
+    engine for the index of the name at each call, which takes longer than the reading.
+    """
+
+    def indices(kind):
+        return functools.cache(functools.partial(solver.project_get_index, kind.value))
+
+    def getter(index, read, quantity):
+        code = quantity.value
+        return lambda name: read(index(name), code)
+
+    node, link = indices(ObjectType.NODE), indices(ObjectType.LINK)
+    read_node = functools.partial(getter, node, solver.node_get_result)
+    read_link = functools.partial(getter, link, solver.link_get_result)
+    environment.methods |= {
+        "depthN": read_node(NodeResults.newDepth),
+        "volumeN": read_node(NodeResults.newVolume),
+        "flooding": read_node(NodeResults.overflow),
+        "inflow": read_node(NodeResults.totalinflow),
+        "depthL": read_link(LinkResults.newDepth),
+        "volumeL": read_link(LinkResults.newVolume),
+        "flow": read_link(LinkResults.newFlow),
+    }
+    environment._setValvePosition = lambda valve, opening: solver.link_set_target_setting(
+        link(valve), opening
+    )
+
+
+# The series of pystorms' log that a score reads back; no other scenario's score reads any
+_SCORED_FROM_LOG = {
+    "alpha": {"simulation_time"},
+    "beta": {"simulation_time"},
+    "zeta": {"simulation_time", "flow"},
+}
+
+
+def _shorten_log(scenario):
+    """Take out of the log what the score does not read; return whether anything is left."""
+    needed = _SCORED_FROM_LOG.get(scenario.config["name"], set())
+    for series in scenario.data_log.keys() - needed - {"performance_measure"}:
+        scenario.data_log[series] = {}
+    return bool(needed)
+
+
 # One run ----------------------------------------------------------------------------
 
 
@@ -264,9 +312,15 @@ def _simulate(config, keep_log):
         scenario = scenario_class()
         if config.get("network") is not None and job.engines == 0:
             raise ValueError(f"{name}: its scenario opens no network that could be edited")
-        valves = getattr(scenario, "config", {}).get("action_space")
-        if hasattr(controller, "start"):
+        if isinstance(getattr(scenario, "env", None), pystorms.environment):
+            _use_indices(scenario.env)
+        logged = keep_log or not isinstance(config.get("scenario", ""), str)
+        if hasattr(controller, "start"):  # it may read the scenario's log
             controller.start(scenario)
+            logged = True
+        logged = logged or _shorten_log(scenario)
+        step = scenario.step if logged else functools.partial(scenario.step, log=False)
+        valves = getattr(scenario, "config", {}).get("action_space")
         log = _Log(scenario, valves) if keep_log else None
         done, steps = False, 0
         while not done:
@@ -276,7 +330,7 @@ def _simulate(config, keep_log):
                 actions = _openings(actions, valves, f"{job.label or name}, step {steps}")
             if log is not None:
                 log.record(state, actions)
-            done = scenario.step(actions)
+            done = step(actions)
             steps += 1
         metric = (config["metric"],) if "metric" in config else ()
         performance = scenario.performance(*metric)
@@ -355,7 +409,9 @@ class _Log:
     def __init__(self, scenario, valves):
         settings = getattr(scenario, "config", {})
         self.scenario, self.valves = scenario, valves or []
-        self.names = [" ".join((state[1], state[0], *state[2:])) for state in settings.get("states", ())]
+        self.names = [
+            " ".join((state[1], state[0], *state[2:])) for state in settings.get("states", ())
+        ]
         self.clock = scenario.env.methods["simulation_time"] if hasattr(scenario, "env") else None
         self.times, self.states, self.actions = [], [], []
 

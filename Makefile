@@ -1,0 +1,46 @@
+# Every target works alone in a fresh clone with Python 3.11 or newer and make.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+# The first Python in this list that is new enough makes the environment.
+PYTHONS := python3 python3.13 python3.12 python3.11 python
+
+.PHONY: help run test lab lint lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.txt pyproject.toml
+	@for python in $(PYTHONS); do \
+		if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			found=$$python; break; fi; done; \
+	if [ -z "$$found" ]; then echo "Python 3.11 or newer is needed, and none was found."; exit 1; fi; \
+	echo "Setting up $(VENV) with $$($$found --version), once; this takes a minute or two."; \
+	$$found -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (two minutes)
+	@$(BIN)/python tools/run_notebook.py notebooks/02_serial_versus_parallel.ipynb
+
+test: lint ## run every check: lint, unit tests, stored outputs, notebooks
+	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+
+lab: $(READY) ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+lint: $(READY) ## check style and format of code and notebooks
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1: newest versions)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
+		--no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
+		pyproject.toml --output-file requirements.txt
+
+clean: ## remove everything that the other targets made
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,96 @@
+"""Run a notebook on this machine, write it as one HTML file, and print its summary.
+
+Usage: python tools/run_notebook.py notebooks/NAME.ipynb
+
+The page goes to build/NAME.html and needs no network. The summary is what the cell with the
+tag `summary` prints. The notebook itself is left as it is.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def heading(notebook, index):
+    """Return the last heading above the cell, the name of what the reader waits for."""
+    for cell in reversed(notebook.cells[:index]):
+        if cell.cell_type == "markdown":
+            lines = [line for line in cell.source.splitlines() if line.startswith("#")]
+            if lines:
+                return lines[-1].lstrip("# ")
+    return ""
+
+
+def execute(notebook, folder):
+    """Execute the notebook in a fresh kernel that starts in `folder`, showing progress."""
+    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    with tqdm(total=len(code), unit="cell", bar_format="{l_bar}{bar:20}| {elapsed}") as bar:
+
+        def started(cell, cell_index):
+            bar.set_description(f"{heading(notebook, cell_index)[:48]:48}")
+
+        def executed(cell, cell_index, execute_reply):
+            bar.update()
+
+        NotebookClient(
+            notebook,
+            timeout=None,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            on_cell_execute=started,
+            on_cell_executed=executed,
+        ).execute()
+
+
+def write_page(notebook, page):
+    """Write the notebook, outputs included, as one HTML file that needs no network."""
+    exporter = HTMLExporter(
+        template_name="html", extra_template_basedirs=[str(ROOT / "tools")], embed_images=True
+    )
+    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": page.stem}})
+    page.parent.mkdir(exist_ok=True)
+    page.write_text(body, encoding="utf-8")
+
+
+def summary(notebook):
+    """Return what the cells with the tag `summary` printed."""
+    return "\n".join(
+        output.text
+        for cell in notebook.cells
+        if "summary" in cell.metadata.get("tags", [])
+        for output in cell.get("outputs", [])
+        if output.output_type == "stream"
+    )
+
+
+def main(source):
+    """Run the notebook at `source`; return the exit code."""
+    source = Path(source).resolve()
+    page = ROOT / "build" / f"{source.stem}.html"
+    notebook = nbformat.read(source, as_version=4)
+    error = None
+    try:
+        execute(notebook, source.parent)
+    except CellExecutionError as failure:
+        error = failure
+    write_page(notebook, page)
+    if error is not None:
+        print(f"\n{error}\nThe notebook up to the error: {page.relative_to(ROOT)}", file=sys.stderr)
+        return 1
+    print(f"\n{summary(notebook)}")
+    print(f"Read it with its figures: {page.relative_to(ROOT)}")
+    print("Run and change it yourself: make lab, or jupyter lab notebooks")
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1]))
