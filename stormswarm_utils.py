@@ -71,11 +71,13 @@ class ConstantOpening:
     opening: float | tuple[float, ...]
 
     def __post_init__(self):
-        single = np.ndim(self.opening) == 0
-        values = _openings(self.opening, None, "ConstantOpening")
-        object.__setattr__(self, "opening", values if single else tuple(values))
+        if self.opening is None:
+            raise ValueError("ConstantOpening: an opening is a number from 0 to 1, got None")
+        values = _openings(self.opening, range(np.size(self.opening)), "ConstantOpening")
+        object.__setattr__(self, "opening", tuple(values) if np.ndim(self.opening) else values[0])
 
     def __call__(self, state):
+        """Return the opening, whatever the state."""
         return self.opening
 
 
@@ -861,8 +863,8 @@ def describe_machine():
 
 # Pictures ---------------------------------------------------------------------------
 
-# Okabe and Ito's palette, told apart also by colour-blind readers, without its black
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#999999")
+# Okabe and Ito's palette, which colour-blind readers can tell apart, light colours first
+COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999")
 
 
 def plot_timeline(swarm, ax=None, bound=None):
@@ -898,8 +900,9 @@ def plot_timeline(swarm, ax=None, bound=None):
             hatch="" if record["error"] is None else "xx",
             label=name,
         )
-        middle = record["start"] + length / 2
-        ax.text(middle, record["worker"], f"job {record['job']}", ha="center", va="center")
+        if length > 0.05 * swarm.seconds:  # wide enough for a number
+            middle = record["start"] + length / 2
+            ax.text(middle, record["worker"], f"job {record['job']}", ha="center", va="center")
     if bound is not None:
         ax.axvline(bound, color="black", linestyle="--", label=f"bound: {bound:.1f} s")
     ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))

@@ -43,6 +43,7 @@ def execute(notebook, folder):
             notebook,
             timeout=None,
             kernel_name="python3",
+            extra_arguments=["--IPKernelApp.log_level=40"],  # no warning about the local port
             resources={"metadata": {"path": str(folder)}},
             on_cell_execute=started,
             on_cell_executed=executed,
@@ -52,7 +53,7 @@ def execute(notebook, folder):
 def write_page(notebook, page):
     """Write the notebook, outputs included, as one HTML file that needs no network."""
     exporter = HTMLExporter(
-        template_name="html", extra_template_basedirs=[str(ROOT / "tools")], embed_images=True
+        template_name="page", extra_template_basedirs=[str(ROOT / "tools")], embed_images=True
     )
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": page.stem}})
     page.parent.mkdir(exist_ok=True)
