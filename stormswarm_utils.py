@@ -847,6 +847,7 @@ def describe_machine():
     import cpuinfo
     import psutil
 
+    engine = solver.swmm_get_version()  # 52004 is version 5.2.4
     packages = ("pystorms", "pyswmm", "swmm-toolkit", "numpy", "pebble", "cloudpickle")
     return {
         "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.machine()),
@@ -856,7 +857,7 @@ def describe_machine():
         "memory (GiB)": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "SWMM engine": solver.swmm_get_version(),
+        "SWMM engine": f"{engine // 10000}.{engine // 1000 % 10}.{engine % 1000}",
         **{package: version(package) for package in packages},
     }
 
@@ -888,28 +889,25 @@ def plot_timeline(swarm, ax=None, bound=None):
     workers = 1 + max((record["worker"] for record in started), default=0)
     if ax is None:
         ax = plt.subplots(figsize=(8, 1.4 + 0.4 * workers), layout="constrained")[1]
-    names = list(dict.fromkeys(record["name"] or record["scenario"] for record in started))
+    colors, legend = {}, {}
     for record in started:
         name, length = record["name"] or record["scenario"], record["stop"] - record["start"]
-        ax.barh(
+        bars = ax.barh(
             record["worker"],
             length,
             left=record["start"],
-            color=COLORS[names.index(name) % len(COLORS)],
+            color=colors.setdefault(name, COLORS[len(colors) % len(COLORS)]),
             edgecolor="black",
             hatch="" if record["error"] is None else "xx",
-            label=name,
         )
+        legend.setdefault(name or "job", bars)
         if length > 0.05 * swarm.seconds:  # wide enough for a number
             middle = record["start"] + length / 2
             ax.text(middle, record["worker"], f"job {record['job']}", ha="center", va="center")
     if bound is not None:
-        ax.axvline(bound, color="black", linestyle="--", label=f"bound: {bound:.1f} s")
+        legend[f"bound: {bound:.1f} s"] = ax.axvline(bound, color="black", linestyle="--")
     ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))
-    ax.set_xlim(0, swarm.seconds)
-    ax.invert_yaxis()
-    handles, labels = ax.get_legend_handles_labels()
-    legend = dict(zip(labels, handles, strict=True))
+    ax.set(xlim=(0, swarm.seconds or 1), ylim=(workers - 0.5, -0.5))
     if 0 < len(legend) <= len(COLORS):
         ax.figure.legend(legend.values(), legend.keys(), loc="outside right center")
     return ax

@@ -1,8 +1,8 @@
 """Run a notebook on this machine, write it as one HTML file, and print its summary.
 
-Usage: python tools/run_notebook.py notebooks/NAME.ipynb
+Usage: python tools/run_notebook.py notebooks/NAME.ipynb [FOLDER]
 
-The page goes to build/NAME.html and needs no network. The summary is what the cell with the
+The page goes to FOLDER/NAME.html, by default in build, and needs no network. The summary is what the cell with the
 tag `summary` prints. The notebook itself is left as it is.
 """
 
@@ -15,7 +15,7 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
 
 
 def heading(notebook, index):
@@ -53,10 +53,10 @@ def execute(notebook, folder):
 def write_page(notebook, page):
     """Write the notebook, outputs included, as one HTML file that needs no network."""
     exporter = HTMLExporter(
-        template_name="page", extra_template_basedirs=[str(ROOT / "tools")], embed_images=True
+        template_name="page", extra_template_basedirs=[str(HERE)], embed_images=True
     )
     body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": page.stem}})
-    page.parent.mkdir(exist_ok=True)
+    page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(body, encoding="utf-8")
 
 
@@ -71,27 +71,24 @@ def summary(notebook):
     )
 
 
-def main(source):
-    """Run the notebook at `source`; return the exit code."""
-    source = Path(source).resolve()
-    page = ROOT / "build" / f"{source.stem}.html"
+def main(source, folder="build"):
+    """Run the notebook at `source`, write its page into `folder`; return the exit code."""
+    source, page = Path(source).resolve(), Path(folder, Path(source).stem + ".html")
     notebook = nbformat.read(source, as_version=4)
-    error = None
     try:
         execute(notebook, source.parent)
-    except CellExecutionError as failure:
-        error = failure
-    write_page(notebook, page)
-    if error is not None:
-        print(f"\n{error}\nThe notebook up to the error: {page.relative_to(ROOT)}", file=sys.stderr)
+    except CellExecutionError as error:
+        write_page(notebook, page)
+        print(f"\n{error}\nThe notebook up to the error: {page}", file=sys.stderr)
         return 1
+    write_page(notebook, page)
     print(f"\n{summary(notebook)}")
-    print(f"Read it with its figures: {page.relative_to(ROOT)}")
+    print(f"Read it with its figures: {page}")
     print("Run and change it yourself: make lab, or jupyter lab notebooks")
     return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

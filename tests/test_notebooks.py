@@ -1,0 +1,149 @@
+"""The stored notebooks, and the tools that show and check them."""
+
+import copy
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from stored_outputs import problems
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_stored_outputs(path):
+    notebook = read(path)
+    nbformat.validate(notebook)
+    assert problems(notebook) == []
+
+
+def break_order(notebook):
+    notebook.cells[code_cell(notebook)].execution_count = 99
+
+
+def strip_outputs(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def remove_a_picture(notebook):
+    shown(notebook).outputs = []
+
+
+def remove_alt_text(notebook):
+    shown(notebook).metadata = {}
+
+
+def store(text):
+    def change(notebook):
+        output = nbformat.v4.new_output("stream", name="stdout", text=text)
+        notebook.cells[code_cell(notebook)].outputs.append(output)
+
+    return change
+
+
+def store_an_error(notebook):
+    output = nbformat.v4.new_output("error", ename="ValueError", evalue="", traceback=[])
+    notebook.cells[code_cell(notebook)].outputs.append(output)
+
+
+def time_without_repetitions(notebook):
+    notebook.cells[code_cell(notebook)].source = "%%timeit\nworker(config)"
+
+
+def code_cell(notebook):
+    return next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
+
+
+def shown(notebook):
+    return next(cell for cell in notebook.cells if "plt.show()" in cell.source)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (break_order, "not executed top to bottom"),
+        (strip_outputs, "not executed top to bottom"),
+        (remove_a_picture, "1 figures shown, 0 stored"),
+        (remove_alt_text, "a picture without alt text"),
+        (store("/home/ada/stormswarm"), "a path of somebody's machine: '/home/ada/stormswarm'"),
+        (store(r"C:\Users\ada"), "a path of somebody's machine"),
+        (store("in ipykernel_4711"), "a kernel's process id"),
+        (store("<function f at 0x7f0012345678>"), "an object's address"),
+        (store("400221923.1344594"), "more than twelve digits"),
+        (store_an_error, "a stored error: ValueError"),
+        (time_without_repetitions, "a timing without -n and -r"),
+    ],
+)
+def test_the_check_of_stored_outputs_finds(change, problem):
+    notebook = copy.deepcopy(read(ROOT / "notebooks" / "02_serial_versus_parallel.ipynb"))
+    change(notebook)
+    assert any(problem in found for found in problems(notebook))
+
+
+def test_the_table_in_the_readme_lists_the_notebooks_there_are():
+    listed = re.findall(r"\(notebooks/(\w+\.ipynb)\)", (ROOT / "README.md").read_text("utf-8"))
+    assert sorted(set(listed)) == [path.name for path in NOTEBOOKS]
+
+
+def test_the_lock_names_exact_versions_and_no_registry():
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    for line in lines:
+        assert re.fullmatch(r"#.*|[\w.-]+==[\w.]+( ; .+)?", line), line
+    assert not re.search(r"://|index-url|find-links", "\n".join(lines))
+
+
+@pytest.fixture
+def run_notebook(tmp_path):
+    """Run tools/run_notebook.py on a notebook of these cells; return what it did and its page."""
+
+    def run(*cells):
+        notebook = nbformat.v4.new_notebook(cells=list(cells))
+        path = tmp_path / "small.ipynb"
+        nbformat.write(notebook, path)
+        before = path.read_bytes()
+        done = subprocess.run(
+            [sys.executable, ROOT / "tools" / "run_notebook.py", path, tmp_path / "build"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+        )
+        assert path.read_bytes() == before
+        return done, (tmp_path / "build" / "small.html").read_text("utf-8")
+
+    return run
+
+
+def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(run_notebook):
+    figure = nbformat.v4.new_code_cell(
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
+        metadata={"mystnb": {"image": {"alt": 'A line that rises from "1" to 2'}}},
+    )
+    table = nbformat.v4.new_code_cell("print('the', 'table')", metadata={"tags": ["summary"]})
+    done, page = run_notebook(nbformat.v4.new_markdown_cell("# A title"), figure, table)
+    assert done.returncode == 0, done.stderr
+    assert "the table\n" in done.stdout
+    assert "small.html" in done.stdout
+    assert "A title" in done.stderr  # the progress display says what is running
+    assert 'alt="A line that rises from &quot;1&quot; to 2"' in page
+    assert "data:image/png;base64," in page
+    assert re.findall(r"""(?:src|href|import)\s*[=(]\s*["']?(?:https?:)?//[^"' )]+""", page) == []
+    assert "<script src" not in page
+
+
+def test_the_main_job_says_where_it_stopped(run_notebook):
+    broken = nbformat.v4.new_code_cell("1 / 0")
+    done, page = run_notebook(nbformat.v4.new_code_cell("print('so far')"), broken)
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert "small.html" in done.stderr
+    assert "so far" in page
