@@ -112,9 +112,10 @@ def _free_guard():
     """Free pyswmm's one-simulation guard where the engine behind it has been closed."""
     if _engine_is_open():
         raise RuntimeError(
-            "a SWMM simulation is still open in this Python process, and the engine can hold "
-            "one at a time: close it with `scenario.env.sim.close()`, or restart the kernel. "
-            "generate_swarm runs its jobs in processes of their own and is not affected."
+            "a SWMM simulation is still open in this Python process, and the engine holds one at a "
+            "time: a controller cannot run a simulation of its own, and one that was left open is "
+            "closed by `scenario.env.sim.close()`, or by restarting the kernel. generate_swarm "
+            "runs its jobs in processes of their own and is not affected."
         )
     pyswmm.simulation._sim_state_instance.sim_is_instantiated = False
 
@@ -154,9 +155,11 @@ def _repair_deficits(network):
     The infiltration they belong to never limits the run: engine 5.1.14, which opens the
     network as shipped, gives the same score to the last digit with 4 and with 1.
     """
-    section = re.search(r"(?ms)^\[INFILTRATION\].*?(?=^\[)", network)
-    repaired = re.sub(r"(?m)^(\w+[ \t]+\S+[ \t]+\S+[ \t]+)4[ \t]*$", r"\g<1>1", section.group())
-    return network[: section.start()] + repaired + network[section.end() :]
+
+    def repair(section):
+        return re.sub(r"(?m)^(\w+(?:[ \t]+\S+){2}[ \t]+)4[ \t]*$", r"\g<1>1", section.group())
+
+    return re.sub(r"(?ms)^\[INFILTRATION\].*?^\[", repair, network)
 
 
 @contextmanager
@@ -327,16 +330,18 @@ def _simulate(config, keep_log):
         done, steps = False, 0
         while not done:
             state = scenario.state()
+            if log is not None:
+                log.before(state)
             actions = controller(state)
             if valves is not None:
                 actions = _openings(actions, valves, f"{job.label or name}, step {steps}")
             if log is not None:
-                log.record(state, actions)
+                log.after(actions)
             done = step(actions)
             steps += 1
         metric = (config["metric"],) if "metric" in config else ()
         performance = scenario.performance(*metric)
-        hydrographs = log.finish() if log is not None else {}
+        hydrographs = log.columns() if log is not None else {}
     return Simulation(performance, steps, time.perf_counter() - began, hydrographs)
 
 
@@ -379,6 +384,13 @@ def _openings(answer, valves, where):
     """Turn a controller's answer into one opening per valve; None leaves the valves."""
     if answer is None:
         return None
+    if type(answer) is np.ndarray and answer.dtype == float and answer.shape == (len(valves),):
+        values = answer.tolist()  # the usual answer, checked in the quickest way
+        for opening in values:
+            if not 0 <= opening <= 1:
+                break
+        else:
+            return values
     try:
         values = np.asarray(answer)
     except ValueError:  # a list of lists of unequal length
@@ -409,31 +421,31 @@ class _Log:
     """Collects a run's hydrographs, a row per step."""
 
     def __init__(self, scenario, valves):
-        settings = getattr(scenario, "config", {})
         self.scenario, self.valves = scenario, valves or []
-        self.names = [
-            " ".join((state[1], state[0], *state[2:])) for state in settings.get("states", ())
-        ]
-        self.clock = scenario.env.methods["simulation_time"] if hasattr(scenario, "env") else None
+        environment = getattr(scenario, "env", None)
+        self.clock = getattr(environment, "methods", {}).get("simulation_time")
         self.times, self.states, self.actions = [], [], []
 
-    def record(self, state, actions):
+    def before(self, state):
         if self.clock is not None:
             self.times.append(self.clock())
-        self.states.append(state)
-        self.actions.append(actions if actions is not None else [math.nan] * len(self.valves))
+        self.states.append(np.array(state, dtype=float))
 
-    def finish(self):
-        measured = getattr(self.scenario, "data_log", {})
+    def after(self, actions):
+        self.actions.append([math.nan] * len(self.valves) if actions is None else actions)
+
+    def columns(self):
+        states = getattr(self.scenario, "config", {}).get("states", ())
+        names = [" ".join((attribute, name, *rest)) for name, attribute, *rest in states]
         return {
             "time": np.array(self.times, dtype="datetime64[us]"),
-            "states": _columns(self.names, self.states),
+            "states": _columns(names, self.states),
             "actions": _columns(self.valves, self.actions),
             "targets": {
-                f"{attribute} {element}": np.array(values, dtype=float)
-                for attribute, series in measured.items()
-                if isinstance(series, dict)
-                for element, values in series.items()
+                f"{attribute} {name}": np.array(series, dtype=float)
+                for attribute, by_name in getattr(self.scenario, "data_log", {}).items()
+                if isinstance(by_name, dict)
+                for name, series in by_name.items()
             },
         }
 

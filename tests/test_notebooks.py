@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 from stored_outputs import problems
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +96,21 @@ def test_the_table_in_the_readme_lists_the_notebooks_there_are():
     assert sorted(set(listed)) == [path.name for path in NOTEBOOKS]
 
 
+def test_the_figure_in_the_readme_is_that_of_the_notebook():
+    sys.path.insert(0, str(ROOT / "tools"))
+    from store_outputs import README_FIGURE, figures
+
+    name, index, picture = README_FIGURE
+    assert figures(read(ROOT / "notebooks" / name))[index] == picture.read_bytes()
+    alt_text = [
+        cell.metadata["mystnb"]["image"]["alt"]
+        for cell in read(ROOT / "notebooks" / name).cells
+        if "mystnb" in cell.metadata
+    ]
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"![{alt_text[index]}](docs/{picture.name})" in readme
+
+
 def test_the_lock_names_exact_versions_and_no_registry():
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
     for line in lines:
@@ -134,7 +150,8 @@ def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(r
     assert "the table\n" in done.stdout
     assert "small.html" in done.stdout
     assert "A title" in done.stderr  # the progress display says what is running
-    assert 'alt="A line that rises from &quot;1&quot; to 2"' in page
+    pictures = BeautifulSoup(page, "html.parser").find_all("img")
+    assert [picture["alt"] for picture in pictures] == ['A line that rises from "1" to 2']
     assert "data:image/png;base64," in page
     assert re.findall(r"""(?:src|href|import)\s*[=(]\s*["']?(?:https?:)?//[^"' )]+""", page) == []
     assert "<script src" not in page

@@ -2,8 +2,8 @@
 
 Usage: python tools/run_notebook.py notebooks/NAME.ipynb [FOLDER]
 
-The page goes to FOLDER/NAME.html, by default in build, and needs no network. The summary is what the cell with the
-tag `summary` prints. The notebook itself is left as it is.
+The page goes to FOLDER/NAME.html, by default in build, and needs no network. The summary is what
+the cell with the tag `summary` prints. The notebook itself is left as it is.
 """
 
 import sys
@@ -43,6 +43,7 @@ def execute(notebook, folder):
             notebook,
             timeout=None,
             kernel_name="python3",
+            record_timing=False,
             extra_arguments=["--IPKernelApp.log_level=40"],  # no warning about the local port
             resources={"metadata": {"path": str(folder)}},
             on_cell_execute=started,
