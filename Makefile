@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 # The first Python in this list that is new enough makes the environment.
 PYTHONS := python3 python3.13 python3.12 python3.11 python
 
-.PHONY: help run test lab lint store lock clean
+.PHONY: help run test lab lint bench store lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lab: $(READY) ## open the notebooks in JupyterLab
 lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
+
+bench: $(READY) ## time the helper against the published way (QUICK=1: shorter, LONG=1: and 10,000 jobs)
+	@QUICK=$(QUICK) LONG=$(LONG) $(BIN)/python tests/benchmark.py
 
 store: $(READY) ## execute all notebooks and store their outputs, on a quiet machine
 	@$(BIN)/python tools/store_outputs.py

@@ -100,6 +100,15 @@ def test_jobs_means_jobs(config, jobs, expected):
     assert len(swarm.timeline) == len(expected)
 
 
+def test_long_scenarios_start_first_and_results_keep_the_order_of_the_configs():
+    scenarios = ["theta", "gamma", "alpha", "delta", "zeta", "theta", "delta"]
+    configs = [SHORT[0] | {"scenario": scenario} for scenario in scenarios]
+    swarm = generate_swarm(configs, worker, 1)
+    assert swarm == [worker(config) for config in configs]
+    started = sorted(swarm.timeline, key=lambda record: record["start"])
+    assert [record["job"] for record in started] == [3, 6, 1, 4, 2, 0, 5]
+
+
 def test_every_one_of_equal_jobs_is_run(tmp_path):
     def leave_a_mark(folder):
         Path(folder, str(time.perf_counter_ns())).touch()
