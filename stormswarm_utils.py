@@ -208,29 +208,44 @@ class _Indices(dict):
 
 
 def _use_indices(environment):
-    """Read and set the engine by index.
+    """Let pystorms' environment read and set the engine by index, without detours.
 
-    pystorms reads every state and target through the table `methods`, by name, and for each
-    single value pyswmm asks the engine for the index anew, which takes longer than the reading.
+    pystorms reads every state and target by name, and for each single value pyswmm asks the
+    engine for the index anew, which takes longer than the reading. The calls to the engine
+    are the same; `_solver` holds them, `solver` wraps each in a Python function.
     """
-
-    def getter(indices, read, quantity):
-        code = quantity.value
-        return lambda name: read(indices[name], code)
-
+    engine, original_step = solver._solver, environment.step
     nodes, links = _Indices(ObjectType.NODE), _Indices(ObjectType.LINK)
-    read_node, read_link = solver.node_get_result, solver.link_get_result
-    environment.methods |= {
-        "depthN": getter(nodes, read_node, NodeResults.newDepth),
-        "volumeN": getter(nodes, read_node, NodeResults.newVolume),
-        "flooding": getter(nodes, read_node, NodeResults.overflow),
-        "inflow": getter(nodes, read_node, NodeResults.totalinflow),
-        "depthL": getter(links, read_link, LinkResults.newDepth),
-        "volumeL": getter(links, read_link, LinkResults.newVolume),
-        "flow": getter(links, read_link, LinkResults.newFlow),
+    quantities = {
+        "depthN": (engine.node_get_result, nodes, NodeResults.newDepth.value),
+        "volumeN": (engine.node_get_result, nodes, NodeResults.newVolume.value),
+        "flooding": (engine.node_get_result, nodes, NodeResults.overflow.value),
+        "inflow": (engine.node_get_result, nodes, NodeResults.totalinflow.value),
+        "depthL": (engine.link_get_result, links, LinkResults.newDepth.value),
+        "volumeL": (engine.link_get_result, links, LinkResults.newVolume.value),
+        "flow": (engine.link_get_result, links, LinkResults.newFlow.value),
     }
-    set_opening = solver.link_set_target_setting
-    environment._setValvePosition = lambda valve, opening: set_opening(links[valve], opening)
+
+    def getter(read, indices, quantity):
+        return lambda name: read(indices[name], quantity)
+
+    def step(actions=None):
+        if type(actions) is not list:
+            return original_step(actions)
+        for valve, opening in zip(environment.config["action_space"], actions, strict=False):
+            engine.link_set_target_setting(links[valve], opening)
+        return not engine.swmm_step() > 0
+
+    environment.step = step
+    environment.methods |= {name: getter(*quantity) for name, quantity in quantities.items()}
+    states = environment.config["states"]
+    if all(attribute in quantities for _, attribute, *_ in states):
+        plan = [
+            (read, indices[name], quantity)
+            for name, attribute in states
+            for read, indices, quantity in [quantities[attribute]]
+        ]
+        environment._state = lambda: np.array([read(i, quantity) for read, i, quantity in plan])
 
 
 # The series of pystorms' log that a score reads back; no other scenario's score reads any
