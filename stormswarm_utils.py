@@ -168,9 +168,27 @@ def _repair_deficits(network):
     return re.sub(r"(?ms)^\[INFILTRATION\].*?^\[", repair, network)
 
 
+def private_engine(network=None):
+    """Run a pystorms loop of your own in a `with` block, as many times as you like.
+
+    Every engine that pystorms opens in the block works in a folder of its own that is removed
+    at the end, on one thread, and leaves no lock behind. A swarm does the same for its workers.
+
+    Parameters
+    ----------
+    network : callable, optional
+        text -> text, edits the private copy of the network.
+
+    Raises
+    ------
+    RuntimeError
+        Another simulation is open in this process.
+    """
+    return _private_engine(edit=network)
+
+
 @contextmanager
 def _private_engine(root=None, edit=None, label=None):
-    """Give every engine that pystorms opens in the block private files in a folder of its own."""
     global _job
     with _engine_lock:
         _free_guard()
@@ -601,7 +619,7 @@ def generate_swarm(
                 payload = payloads[record["job"]]
                 running[submit(_run_job, root, record, payload)] = record
             for future in futures.as_completed(running):
-                record = running[future]
+                record = running.pop(future)
                 job, error = record["job"], future.exception()
                 if error is None:
                     results[job], failed, seen = _unpack(future.result(), record)
@@ -685,15 +703,16 @@ def _pack_jobs(worker, configs):
 def _record(job, config, worker):
     """Begin a job's record in the timeline with what is known before it runs."""
     settings = config if isinstance(config, dict) else {}
-    controller = settings.get("controller")
-    name = settings.get("name")
+    controller, name = settings.get("controller"), settings.get("name")
     if name is None and controller is not None:
         name = getattr(controller, "__name__", type(controller).__name__)
     scenario = settings.get("scenario", "gamma" if worker in _OWN_WORKERS else None)
+    if not isinstance(scenario, str):
+        scenario = getattr(scenario, "__name__", None)
     return {
         "job": job,
-        "name": name,
-        "scenario": getattr(scenario, "__name__", scenario),
+        "name": None if name is None else str(name),
+        "scenario": scenario,
         "worker": None,
         "start": None,
         "stop": None,

@@ -24,6 +24,7 @@ from stormswarm_utils import (
     Swarm,
     SwarmError,
     generate_swarm,
+    private_engine,
     simulate,
     worker,
 )
@@ -190,6 +191,25 @@ def test_a_progress_bar_is_drawn(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_loop_of_ones_own_in_this_process_leaves_no_file_and_no_guard():
+    expected = worker({"controller": ConstantOpening(0.4), "scenario": "theta"})
+    for _ in range(2):
+        with private_engine():
+            scenario = pystorms.scenarios.theta()
+            while not scenario.step([0.4, 0.4]):
+                pass
+        assert scenario.performance() == expected
+    with private_engine(network=first_hour):
+        scenario = pystorms.scenarios.theta()
+        scenario.step([0.4, 0.4])  # left open: the block closes it
+    with pytest.raises(ZeroDivisionError), private_engine():
+        scenario = pystorms.scenarios.theta()
+        1 / 0  # noqa: B018
+    with private_engine(), pytest.raises(RuntimeError, match="still open"):
+        pystorms.scenarios.theta()
+        pystorms.scenarios.theta()
+
+
 # What it refuses, before any process starts
 
 
@@ -250,8 +270,11 @@ def test_a_config_without_controller_or_that_is_no_dict():
 
 
 def test_other_workers_get_their_configs_as_they_are():
-    configs = [{"controler": 1}, "text", (1, 2), None]
-    assert generate_swarm(configs, lambda config: config, 2) == configs
+    odd = {"scenario": [1, 2], "controller": 3, "name": {4: 5}}
+    configs = [{"controler": 1}, "text", (1, 2), None, odd]
+    swarm = generate_swarm(configs, lambda config: config, 2)
+    assert swarm == configs
+    assert swarm.timeline[4]["name"] == "{4: 5}"
 
 
 def test_what_cannot_be_sent_is_named_at_once():
