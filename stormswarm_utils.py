@@ -988,7 +988,7 @@ def plot_timeline(swarm, ax=None, bound=None):
     if bound is not None:
         legend[f"bound: {bound:.1f} s"] = ax.axvline(bound, color="black", linestyle="--")
     ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))
-    ax.set(xlim=(0, swarm.seconds or 1), ylim=(workers - 0.5, -0.5))
+    ax.set(xlim=(0, 1.02 * max(swarm.seconds, bound or 0.1)), ylim=(workers - 0.5, -0.5))
     if 0 < len(legend) <= len(COLORS):
         ax.figure.legend(legend.values(), legend.keys(), loc="outside right center")
     return ax
