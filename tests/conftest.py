@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from benchmark import copy_pystorms
 
 PYSTORMS = Path(find_spec("pystorms").origin).parent
 
@@ -53,17 +53,12 @@ def nothing_left_behind():
 
 @pytest.fixture(scope="session")
 def original_pystorms(tmp_path_factory):
-    """Return a folder that holds a copy of pystorms as installed, for loops that write into it.
+    """Return a folder with a copy of pystorms for plain loops, delta's deficits 0.4.
 
-    The only change is in delta's network, which no current engine opens: its seven moisture
-    deficits of 4 become 0.4. (The helper writes 1; either gives the score of the old engine.)
+    The helper writes 1; either gives the score of the old engine.
     """
     folder = tmp_path_factory.mktemp("original")
-    shutil.copytree(PYSTORMS, folder / "pystorms", ignore=shutil.ignore_patterns("__pycache__"))
-    network = folder / "pystorms" / "networks" / "delta.inp"
-    text, repairs = re.subn(r"(?m)^(sc_\w+ +3 +0\.5 +)4 *$", r"\g<1>0.4", network.read_text())
-    assert repairs == 7
-    network.write_text(text)
+    copy_pystorms(folder, deficit=0.4)
     return folder
 
 
