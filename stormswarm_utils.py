@@ -22,14 +22,16 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent import futures
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import cloudpickle
 import numpy as np
 import pystorms
 import pyswmm.simulation
+from pebble import CONSTS, ProcessExpired, ProcessPool
 from pystorms.networks import load_network
 from pyswmm.toolkitapi import LinkResults, NodeResults, ObjectType
 from swmm.toolkit import solver
@@ -230,19 +232,22 @@ def _use_indices(environment):
 
     pystorms reads every state and target by name, and for each single value pyswmm asks the
     engine for the index anew, which takes longer than the reading. The calls to the engine
-    are the same; `_solver` holds them, `solver` wraps each in a Python function.
+    are the same; `_solver` holds them, `solver` wraps each in a Python function. Each call asks
+    the wanted quantity for its `value`; a plain int, which has none, takes twice as long.
     """
     engine, original_step = solver._solver, environment.step
     nodes, links = _Indices(ObjectType.NODE), _Indices(ObjectType.LINK)
     quantities = {
-        "depthN": (engine.node_get_result, nodes, NodeResults.newDepth.value),
-        "volumeN": (engine.node_get_result, nodes, NodeResults.newVolume.value),
-        "flooding": (engine.node_get_result, nodes, NodeResults.overflow.value),
-        "inflow": (engine.node_get_result, nodes, NodeResults.totalinflow.value),
-        "depthL": (engine.link_get_result, links, LinkResults.newDepth.value),
-        "volumeL": (engine.link_get_result, links, LinkResults.newVolume.value),
-        "flow": (engine.link_get_result, links, LinkResults.newFlow.value),
+        "depthN": (engine.node_get_result, nodes, NodeResults.newDepth),
+        "volumeN": (engine.node_get_result, nodes, NodeResults.newVolume),
+        "flooding": (engine.node_get_result, nodes, NodeResults.overflow),
+        "inflow": (engine.node_get_result, nodes, NodeResults.totalinflow),
+        "depthL": (engine.link_get_result, links, LinkResults.newDepth),
+        "volumeL": (engine.link_get_result, links, LinkResults.newVolume),
+        "flow": (engine.link_get_result, links, LinkResults.newFlow),
     }
+    for name, (read, indices, quantity) in quantities.items():
+        quantities[name] = read, indices, SimpleNamespace(value=quantity.value)
 
     def getter(read, indices, quantity):
         return lambda name: read(indices[name], quantity)
@@ -429,13 +434,17 @@ def _openings(answer, valves, where):
     """Turn a controller's answer into one opening per valve; None leaves the valves."""
     if answer is None:
         return None
-    if type(answer) is np.ndarray and answer.dtype == float and answer.shape == (len(valves),):
-        values = answer.tolist()  # the usual answer, checked in the quickest way
+    values = answer
+    if type(answer) is float:
+        values = [answer] * len(valves)
+    elif type(answer) is np.ndarray:
+        values = answer.tolist()
+    if type(values) is list and len(values) == len(valves):  # the usual answers, quickly
         for opening in values:
-            if not 0 <= opening <= 1:
+            if type(opening) is not float or not 0 <= opening <= 1:
                 break
         else:
-            return values
+            return values.copy()
     try:
         values = np.asarray(answer)
     except ValueError:  # a list of lists of unequal length
@@ -749,6 +758,8 @@ def _describe(error):
 
 # The engine loses 1.35 kB at every run, so a worker process is replaced once in a while.
 _JOBS_PER_PROCESS = 2000
+# Seconds between pebble's looks at dead workers, time limits and its own end (its default: 0.1).
+_LOOK_EVERY = 0.02
 
 
 @contextmanager
@@ -757,8 +768,7 @@ def _workers(executor, processors, timeout):
     if executor is not None:
         yield executor.submit
         return
-    from pebble import ProcessPool
-
+    CONSTS.sleep_unit = _LOOK_EVERY
     # The initializer lets all workers import this module at once, before they queue for jobs.
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPool(processors, _JOBS_PER_PROCESS, _use_one_thread, context=spawn)
@@ -770,9 +780,11 @@ def _workers(executor, processors, timeout):
 
 
 def _progress_bar(total, shown):
+    if not shown:
+        return nullcontext(SimpleNamespace(update=lambda: None))
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="job", disable=not shown)
+    return tqdm(total=total, unit="job")
 
 
 def _run_job(root, record, payload):
@@ -821,8 +833,6 @@ def _unpack(answer, record):
 
 def _explain(error, record, timeout):
     """Say in words why a job never came back."""
-    from pebble import ProcessExpired
-
     label = _label(record)
     if isinstance(error, futures.process.BrokenProcessPool):
         return RuntimeError(

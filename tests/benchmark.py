@@ -26,7 +26,6 @@ import multiprocessing
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -180,6 +179,7 @@ def long_swarm(_):
 def measure(side, name, pystorms_copy):
     """Take one figure in a fresh process."""
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # or every process compiles what it imports
     if side.startswith("published") or side == "engine_run":
         environment["PYTHONPATH"] = str(pystorms_copy)
     answer = Path(pystorms_copy, "answer.json")  # the engine alone prints to the standard output
@@ -191,6 +191,8 @@ def measure(side, name, pystorms_copy):
 
 
 def spread(values):
+    import statistics  # here, because every worker process imports the top of this file
+
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
