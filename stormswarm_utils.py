@@ -15,15 +15,19 @@ import operator
 import os
 import platform
 import re
+import shutil
 import signal
 import tempfile
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from concurrent import futures
-from contextlib import contextmanager, nullcontext, suppress
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -200,11 +204,17 @@ def _private_engine(root=None, edit=None, label=None):
         with tempfile.TemporaryDirectory(prefix="stormswarm-", dir=root) as folder:
             _job = _Job(Path(folder), edit, label)
             _pystorms_environment.Simulation = _PrivateSimulation
+            failure = None
             try:
                 yield _job
+            except BaseException as error:
+                failure = error
+                raise
             finally:
                 _job, _pystorms_environment.Simulation = outer
                 _close_engine()
+                if failure is not None:
+                    _add_note(failure, _engine_errors(Path(folder)))
 
 
 def _close_engine():
@@ -214,6 +224,23 @@ def _close_engine():
             solver.swmm_end()
         solver.swmm_close()
     _free_guard()
+
+
+def _engine_errors(folder):
+    """Return what the reports in a folder say of errors: their lines, and the network's lines."""
+    found = []
+    for report in sorted(folder.glob("*.rpt")):
+        lines = report.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line, following in itertools.pairwise([*lines, ""]):
+            if re.match(r"\s*ERROR \d+", line):
+                found.append(" ".join(f"{line} {following}".split()))
+    return f"SWMM's report: {'; '.join(found[:3])}" if found else ""
+
+
+def _add_note(error, note):
+    """Add to what an exception says of its cause, if it does not say that already."""
+    if note and note not in str(error):
+        error.add_note(note)
 
 
 class _Indices(dict):
@@ -359,7 +386,7 @@ def _simulate(config, keep_log):
     _check(config)
     began = time.perf_counter()
     scenario_class = config.get("scenario", "gamma")
-    name = config.get("name") or getattr(scenario_class, "__name__", scenario_class)
+    name = config.get("name", getattr(scenario_class, "__name__", scenario_class))
     if isinstance(scenario_class, str):
         scenario_class = getattr(pystorms.scenarios, scenario_class)
     controller = _fresh_copy(config["controller"], name)
@@ -378,17 +405,21 @@ def _simulate(config, keep_log):
         valves = getattr(scenario, "config", {}).get("action_space")
         log = _Log(scenario, valves) if keep_log else None
         done, steps = False, 0
-        while not done:
-            state = scenario.state()
-            if log is not None:
-                log.before(state)
-            actions = controller(state)
-            if valves is not None:
-                actions = _openings(actions, valves, f"{job.label or name}, step {steps}")
-            if log is not None:
-                log.after(actions)
-            done = step(actions)
-            steps += 1
+        try:
+            while not done:
+                state = scenario.state()
+                if log is not None:
+                    log.before(state)
+                actions = controller(state)
+                if valves is not None:
+                    actions = _openings(actions, valves, f"{job.label or name}, step {steps}")
+                if log is not None:
+                    log.after(actions)
+                done = step(actions)
+                steps += 1
+        except BaseException as error:
+            _add_note(error, f"step {steps}")
+            raise
         metric = (config["metric"],) if "metric" in config else ()
         performance = scenario.performance(*metric)
         hydrographs = log.columns() if log is not None else {}
@@ -416,8 +447,9 @@ def _check(config, label=""):
             refuse(f"unknown scenario {scenario!r}; allowed are {', '.join(SCENARIOS)}, or a class")
     elif not callable(scenario) or not all(hasattr(scenario, method) for method in methods):
         refuse(f"scenario {scenario!r:.80} is neither a name nor a class with {', '.join(methods)}")
-    if "metric" in config and config["metric"] not in METRICS:
-        refuse(f"unknown metric {config['metric']!r:.80}; allowed are {', '.join(METRICS)}")
+    metric = config.get("metric", METRICS[0])
+    if not isinstance(metric, str) or metric not in METRICS:
+        refuse(f"unknown metric {metric!r:.80}; allowed are {', '.join(METRICS)}")
     if config.get("network") is not None and not callable(config["network"]):
         refuse(f"network is a callable from text to text, got {config['network']!r:.80}")
 
@@ -523,8 +555,9 @@ class Swarm(list):
         Wall time of the whole swarm in seconds.
     timeline : list of dict
         A record per job: ``job`` (index), ``name``, ``scenario``, ``worker`` (counted from 0 in
-        the order of their first start), ``start`` and ``stop`` (seconds since the swarm began,
-        None if the job never started) and ``error`` (text, None if all went well).
+        the order of their first start), ``start`` and ``stop`` (seconds since the swarm began)
+        and ``error`` (text, None if all went well). Worker and times are None for a job that
+        never started, or whose result was on the checkpoint.
     failures : dict
         Index of a failed job -> its exception.
     """
@@ -550,13 +583,22 @@ class SwarmError(RuntimeError):
         self.results = results
 
     def __str__(self):
-        failures = self.results.failures
-        lines = [f"{len(failures)} of {len(self.results)} jobs failed; .results has all the others"]
-        for job, error in itertools.islice(failures.items(), 10):
-            lines.append(f"  {_label(self.results.timeline[job])}: {_describe(error)}")
-        if len(failures) > 10:
-            lines.append(f"  ... and {len(failures) - 10} more in .results.failures")
-        return "\n".join(lines)
+        failures, timeline = self.results.failures, self.results.timeline
+        first = f"{len(failures)} of {len(self.results)} jobs failed; .results has all the others"
+        shown = list(itertools.islice(failures.items(), 10))
+        labels = [f"{_label(timeline[job])}:" for job, _ in shown]
+        width = max(map(len, labels), default=0)
+        lines = [
+            f"  {label:{width}} {_describe(error):.200}"
+            for label, (_, error) in zip(labels, shown, strict=True)
+        ]
+        if len(failures) > len(shown):
+            lines.append(f"  ... and {len(failures) - len(shown)} more in .results.failures")
+        return "\n".join([first, *lines])
+
+    def _render_traceback_(self):
+        """Show a notebook the table alone: the stack of the caller says nothing of the jobs."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 def generate_swarm(
@@ -568,6 +610,7 @@ def generate_swarm(
     timeout=None,
     return_exceptions=False,
     progress=False,
+    checkpoint=None,
     executor=None,
 ):
     """Run `worker` on every config, in parallel processes, and return the results in order.
@@ -592,6 +635,12 @@ def generate_swarm(
         If True, failed jobs leave their exceptions among the results, and nothing is raised.
     progress : bool, optional
         Show a progress bar.
+    checkpoint : str or os.PathLike, optional
+        File that keeps each job's result as soon as it ends. The same call with the same file
+        runs only what is missing or has failed, also after the Python process was killed. A job
+        runs again if its controller, scenario, metric, network edit or worker is another one;
+        what `stormswarm_checkpoint.fingerprint` says is not seen, is not noticed. Results must
+        be what JSON can hold, and come back as JSON gives them (a tuple as a list).
     executor : concurrent.futures.Executor, optional
         Runs the jobs in place of the call's own pool. Its processes must not be forked.
 
@@ -602,10 +651,17 @@ def generate_swarm(
     Raises
     ------
     ValueError
-        An argument or a config is not allowed; nothing has been run.
+        An argument or a config is not allowed, or the checkpoint is in use, damaged or of other
+        versions; nothing has been run. The first result is nothing that JSON can hold.
     SwarmError
         Some jobs failed, all others have finished.
+    RuntimeError
+        No worker process could start.
+    OSError
+        The checkpoint cannot be written any more, on a full disk for example.
     """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(1)  # a worker that imports its caller's script: the caller says what is missing
     clock, began = time.perf_counter(), time.time()
     configs = _repeat(config, jobs)
     processors = _whole(_cores() if processors is None else processors, "processors", least=1)
@@ -613,41 +669,107 @@ def generate_swarm(
     if worker in _OWN_WORKERS:
         for job, one in enumerate(configs):
             _check(one, f"job {job}")
+    if worker is simulate:
+        _check_hydrographs(configs, checkpoint)
     payloads = _pack_jobs(worker, configs)
     if not configs:
         return Swarm()
     records = [_record(job, one, worker) for job, one in enumerate(configs)]
-    results, failures, running = [None] * len(configs), {}, {}
+    results, failures = [None] * len(configs), {}
     with (
-        tempfile.TemporaryDirectory(prefix="stormswarm-", ignore_cleanup_errors=True) as root,
-        _workers(executor, min(processors, len(configs)), timeout) as submit,
+        _open_checkpoint(checkpoint, worker, configs) as kept,
         _progress_bar(len(configs), progress) as bar,
     ):
-        try:
-            for record in sorted(records, key=_size, reverse=True):  # longest first
-                payload = payloads[record["job"]]
-                running[submit(_run_job, root, record, payload)] = record
-            for future in futures.as_completed(running):
-                record = running.pop(future)
-                job, error = record["job"], future.exception()
-                if error is None:
-                    results[job], failed, seen = _unpack(future.result(), record)
-                else:
-                    results[job], failed = _explain(error, record, timeout), True
-                    seen = _last_seen(root, job)
-                record.update(seen)
-                if failed:
+        for job, result in kept.results.items():
+            results[job] = result
+            bar.update()
+        waiting = [record for record in records if record["job"] not in kept.results]
+        waiting.sort(key=lambda record: _expected_seconds(record, kept), reverse=True)
+        with closing(_run_jobs(waiting, payloads, processors, timeout, executor)) as ended:
+            for record, result in ended:
+                job = record["job"]
+                results[job] = _keep(kept, record, result)
+                if record["error"] is not None:
                     failures[job] = results[job]
-                    record["error"] = _describe(results[job])
                 bar.update()
-        finally:
-            for future in running:
-                future.cancel()
     timeline = _timeline(records, began)
     swarm = Swarm(results, time.perf_counter() - clock, timeline, sorted(failures.items()))
     if failures and not return_exceptions:
         raise SwarmError(swarm) from next(iter(swarm.failures.values()))
     return swarm
+
+
+def _run_jobs(records, payloads, processors, timeout, executor):
+    """Run the jobs in worker processes; yield record and result, or exception, of each that ends.
+
+    `records` is in the order in which the jobs start. A record's ``error`` is set if it failed.
+    """
+    came_up, fruitless = False, 0
+    while records:
+        lost = set()
+        with (
+            tempfile.TemporaryDirectory(prefix="stormswarm-", ignore_cleanup_errors=True) as root,
+            _workers(root, min(processors, len(records)), timeout, executor) as submit,
+        ):
+            running = {}
+            try:
+                for record in records:
+                    running[submit(_run_job, root, record, payloads[record["job"]])] = record
+                for future in futures.as_completed(running):
+                    record, error = running.pop(future), future.exception()
+                    if isinstance(error, BrokenProcessPool) and executor is None:
+                        lost.add(record["job"])
+                        continue
+                    yield record, _end(record, future, root, timeout)
+                    if error is None and _fills_memory(future.result()):
+                        for one in [one for one in running if one.done()]:
+                            record = running.pop(one)
+                            yield record, _end(record, one, root, timeout)
+                        yield from _give_up(running.values(), MemoryError, _OUT_OF_MEMORY)
+                        return
+            finally:
+                for future in running:
+                    future.cancel()
+            came_up = came_up or Path(root, "ready").exists()
+        if lost and not came_up:
+            raise RuntimeError(_NO_WORKER)
+        fruitless = fruitless + 1 if len(lost) == len(records) else 0
+        records = [record for record in records if record["job"] in lost]
+        if fruitless == 5:
+            yield from _give_up(records, RuntimeError, _KILLED)
+            return
+        # All workers were killed at a moment when none had a job: go on with new ones.
+
+
+def _end(record, future, root, timeout):
+    """Complete a job's record; return its result, or the exception that stands in its place."""
+    if future.exception() is None:
+        result, failed, seen = _unpack(future.result(), record)
+    else:
+        result, failed = _explain(future.exception(), record, timeout), True
+        seen = _last_seen(root, record["job"])
+    record.update(seen)
+    if failed:
+        record["error"] = _describe(result)
+    return result
+
+
+_NO_WORKER = (
+    "the worker processes ended before they could start a job. In a script, the lines that start "
+    "a swarm belong under `if __name__ == '__main__':`, because each worker imports the script."
+)
+_KILLED = "five times, all worker processes were killed before they could start a job"
+_OUT_OF_MEMORY = (
+    "the machine is running out of memory, so this job was given up. Return from a worker of "
+    "your own only what you need of each run, or run fewer jobs in one call."
+)
+
+
+def _give_up(records, error_type, sentence):
+    for record in records:
+        error = error_type(f"{_label(record)}: {sentence}")
+        record["error"] = _describe(error)
+        yield record, error
 
 
 def _repeat(config, jobs):
@@ -693,6 +815,47 @@ def _check_engine(timeout, executor):
         )
 
 
+# About how many MiB the hydrographs of a run of a whole scenario take
+_HYDROGRAPHS = {
+    "alpha": 2,
+    "beta": 13,
+    "gamma": 14,
+    "delta": 14,
+    "epsilon": 38,
+    "zeta": 3,
+    "theta": 1,
+}
+
+
+def _check_hydrographs(configs, checkpoint):
+    """Keep hydrographs off a checkpoint, and say how large they will be if that is a lot."""
+    if checkpoint is not None:
+        raise ValueError(
+            "a checkpoint holds what JSON can hold, which hydrographs are not: use worker, or a "
+            "worker of your own that returns the numbers that you need"
+        )
+    expected = sum(_HYDROGRAPHS.get(config.get("scenario", "gamma"), 0) for config in configs)
+    available = _available_memory()
+    if expected > available / 4:
+        warnings.warn(
+            f"the hydrographs of {len(configs)} runs of whole storms take about "
+            f"{expected / 1024:.1f} GiB, and {available / 1024:.1f} GiB of memory are available; "
+            "a worker of your own can return less of each run",
+            stacklevel=3,
+        )
+
+
+def _available_memory():
+    import psutil
+
+    return psutil.virtual_memory().available / 2**20
+
+
+def _fills_memory(answer):
+    """Return whether a large result leaves less than half a GiB to the machine."""
+    return len(answer[0]) > 2**20 and _available_memory() < 512
+
+
 def _pack_jobs(worker, configs):
     """Pickle every job up front, equal configs once, so that a bad one is known at once."""
     try:
@@ -707,6 +870,61 @@ def _pack_jobs(worker, configs):
             except Exception as error:
                 raise ValueError(f"job {job}: its config cannot be sent: {error}") from error
     return [packed[id(config)] for config in configs]
+
+
+class _NoCheckpoint:
+    """Stands in where no checkpoint is wanted."""
+
+    def __init__(self):
+        self.results = {}
+
+    def expected_seconds(self, record):
+        return None
+
+    def add(self, record, result):
+        return result
+
+
+def _open_checkpoint(path, worker, configs):
+    if path is None:
+        return nullcontext(_NoCheckpoint())
+    from stormswarm_checkpoint import Checkpoint
+
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"checkpoint is the path of a file, got {path!r:.80}")
+    return Checkpoint(path, _versions(), _fingerprints(worker, configs))
+
+
+def _fingerprints(worker, configs):
+    """Return a text per job that changes with what is run, not with the job's name."""
+    from stormswarm_checkpoint import fingerprint
+
+    prints = {}
+    for job, config in enumerate(configs):
+        what = config
+        if worker in _OWN_WORKERS:
+            what = [config.get(key) for key in ("controller", "metric", "network")]
+            what.append(config.get("scenario", "gamma"))
+        if id(config) not in prints:
+            try:
+                prints[id(config)] = fingerprint(worker, what)
+            except Exception as error:  # pickling calls code of the config's own classes
+                raise ValueError(
+                    f"job {job}: a checkpoint cannot tell it from others: {_describe(error)}"
+                ) from error
+    return [prints[id(config)] for config in configs]
+
+
+def _keep(kept, record, result):
+    """Write a job's end to the checkpoint; a result that it cannot hold fails the job."""
+    try:
+        return kept.add(record, result)
+    except TypeError as error:
+        failure = TypeError(f"{_label(record)}: {error}")
+        if not kept.results:  # the first result: stop before more time is spent
+            raise ValueError(str(failure)) from error
+        record["error"] = _describe(failure)
+        return kept.add(record, failure)
 
 
 def _record(job, config, worker):
@@ -741,8 +959,9 @@ _SIZES = {
 }
 
 
-def _size(record):
-    return _SIZES.get(record["scenario"], 0.0)
+def _expected_seconds(record, kept):
+    seconds = kept.expected_seconds(record)
+    return _SIZES.get(record["scenario"], 0.0) if seconds is None else seconds
 
 
 def _label(record):
@@ -751,19 +970,24 @@ def _label(record):
 
 def _describe(error):
     try:
-        return f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}"
     except Exception:  # an exception that cannot even be printed
-        return type(error).__name__
+        text = type(error).__name__
+    notes = [one for one in getattr(error, "__notes__", ()) if not one.startswith(_TRACE)]
+    return " ".join((text + "".join(f" ({note})" for note in notes)).split())
+
+
+_TRACE = "In the worker process:"
 
 
 # The engine loses 1.35 kB at every run, so a worker process is replaced once in a while.
 _JOBS_PER_PROCESS = 2000
 # Seconds between pebble's looks at dead workers, time limits and its own end (its default: 0.1).
-_LOOK_EVERY = 0.02
+_LOOK_EVERY = 0.01
 
 
 @contextmanager
-def _workers(executor, processors, timeout):
+def _workers(root, processors, timeout, executor):
     """Yield the function that hands a call to a worker process and returns its future."""
     if executor is not None:
         yield executor.submit
@@ -771,12 +995,35 @@ def _workers(executor, processors, timeout):
     CONSTS.sleep_unit = _LOOK_EVERY
     # The initializer lets all workers import this module at once, before they queue for jobs.
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPool(processors, _JOBS_PER_PROCESS, _use_one_thread, context=spawn)
+    pool = ProcessPool(processors, _JOBS_PER_PROCESS, _start_worker, (root,), context=spawn)
+
+    def submit(function, *arguments):
+        try:
+            return pool.schedule(function, args=arguments, timeout=timeout)
+        except RuntimeError as error:  # the pool broke a moment ago
+            future = futures.Future()
+            future.set_exception(BrokenProcessPool(str(error)))
+            return future
+
     try:
-        yield lambda *call: pool.schedule(call[0], args=call[1:], timeout=timeout)
+        yield submit
     finally:
         pool.stop()  # at once, also on Ctrl-C: pebble's own `with` block waits for every job
         pool.join()
+
+
+def _start_worker(root):
+    """Prepare a worker process: one thread for the libraries, one that watches the parent."""
+    _use_one_thread()
+    threading.Thread(target=_end_with_parent, args=(root,), daemon=True).start()
+    Path(root, "ready").touch()
+
+
+def _end_with_parent(root):
+    """When the parent has been killed, end too, and remove what it could not."""
+    multiprocessing.parent_process().join()
+    shutil.rmtree(root, ignore_errors=True)
+    os._exit(1)
 
 
 def _progress_bar(total, shown):
@@ -827,18 +1074,15 @@ def _unpack(answer, record):
         result, failed = RuntimeError(message), True
     if trace:
         with suppress(Exception):
-            result.add_note(f"In the worker process:\n{trace}")
+            result.add_note(f"{_TRACE}\n{trace}")
     return result, failed, seen
 
 
 def _explain(error, record, timeout):
     """Say in words why a job never came back."""
     label = _label(record)
-    if isinstance(error, futures.process.BrokenProcessPool):
-        return RuntimeError(
-            f"{label}: the worker processes ended before they could start or finish it; a script "
-            "that starts a swarm needs `if __name__ == '__main__':` around the call"
-        )
+    if isinstance(error, BrokenProcessPool):  # of an executor of the caller's
+        return RuntimeError(f"{label}: {_NO_WORKER}")
     if isinstance(error, ProcessExpired):
         how = f"exit code {error.exitcode}"
         if error.exitcode < 0:
@@ -933,13 +1177,9 @@ def describe_machine():
     Processor, physical and logical cores, cores that this process may use, memory in GiB,
     operating system, and the versions of Python, the SWMM engine and the packages.
     """
-    from importlib.metadata import version
-
     import cpuinfo
     import psutil
 
-    engine = solver.swmm_get_version()  # 52004 is version 5.2.4
-    packages = ("pystorms", "pyswmm", "swmm-toolkit", "numpy", "pebble", "cloudpickle")
     return {
         "processor": cpuinfo.get_cpu_info().get("brand_raw", platform.machine()),
         "physical cores": psutil.cpu_count(logical=False),
@@ -947,7 +1187,18 @@ def describe_machine():
         "usable cores": _cores(),
         "memory (GiB)": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
+        **_versions(),
         "python": platform.python_version(),
+        **{package: version(package) for package in ("pebble", "cloudpickle")},
+    }
+
+
+def _versions():
+    """Return the versions of all that the last digits of a score depend on."""
+    engine = solver.swmm_get_version()  # 52004 is version 5.2.4
+    packages = ("pystorms", "pyswmm", "swmm-toolkit", "numpy")
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
         "SWMM engine": f"{engine // 10000}.{engine // 1000 % 10}.{engine % 1000}",
         **{package: version(package) for package in packages},
     }
@@ -955,7 +1206,8 @@ def describe_machine():
 
 # Pictures ---------------------------------------------------------------------------
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, light colours first
+# Okabe and Ito's palette, which colour-blind readers can tell apart: areas light, lines dark
+LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999")
 
 
@@ -1001,4 +1253,89 @@ def plot_timeline(swarm, ax=None, bound=None):
     ax.set(xlim=(0, 1.02 * max(swarm.seconds, bound or 0.1)), ylim=(workers - 0.5, -0.5))
     if 0 < len(legend) <= len(COLORS):
         ax.figure.legend(legend.values(), legend.keys(), loc="outside right center")
+    return ax
+
+
+def plot_hydrographs(runs, series, axes=None):
+    """Draw series of one run or more: a panel per series, a line per run.
+
+    Parameters
+    ----------
+    runs : dict
+        Label -> `Simulation`, as `simulate` returns it.
+    series : list of str
+        Names of states (``"depthN P1"``), actions (the valve's name) or targets (``"flow 8"``).
+    axes : sequence of matplotlib.axes.Axes, optional
+        One per series; default: a new figure.
+
+    Returns
+    -------
+    sequence of matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        A run has no series of this name.
+    """
+    import matplotlib.pyplot as plt
+
+    if axes is None:
+        size = {"figsize": (8, 0.6 + 1.7 * len(series)), "sharex": True, "squeeze": False}
+        axes = plt.subplots(len(series), 1, layout="constrained", **size)[1][:, 0]
+    for ax, name in zip(axes, series, strict=True):
+        for number, (label, run) in enumerate(runs.items()):
+            values = _series(run, name)
+            hours = (run.log["time"] - run.log["time"][0]) / np.timedelta64(1, "h")
+            color = LINE_COLORS[number % len(LINE_COLORS)]
+            ax.plot(hours, values, color=color, linestyle=("-", "--", ":")[number % 3], label=label)
+        ax.set_ylabel(name)
+    if len(runs) > 1:
+        axes[0].legend()
+    axes[-1].set_xlabel("hours since the storm began")
+    return axes
+
+
+def _series(run, name):
+    for kind in ("states", "actions", "targets"):
+        if name in run.log[kind]:
+            return run.log[kind][name]
+    there = sorted({one for kind in ("states", "actions", "targets") for one in run.log[kind]})
+    raise ValueError(f"no series {name!r}; there are {', '.join(there)}")
+
+
+def plot_speedup(processors, seconds, bounds=None, ax=None, **line):
+    """Draw how many times as fast a job set runs on more processors, with spread and bound.
+
+    The base case is the median of the first entry of `seconds`.
+
+    Parameters
+    ----------
+    processors : sequence of int
+        Numbers of processors, the first is usually 1.
+    seconds : sequence of sequence of float
+        For each of them, the wall times in seconds of the repetitions.
+    bounds : sequence of float, optional
+        For each of them, the wall time in seconds that no schedule beats, from `makespan_bound`.
+    ax : matplotlib.axes.Axes, optional
+        Default: a new figure.
+    **line
+        Passed on to the line, ``label`` or ``color`` for example.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        ax = plt.subplots(figsize=(6, 4), layout="constrained")[1]
+    base = np.median(seconds[0])
+    middle = np.array([base / np.median(times) for times in seconds])
+    spread = np.abs([[base / max(times), base / min(times)] for times in seconds] - middle[:, None])
+    line = {"color": LINE_COLORS[0], "label": "measured"} | line
+    ax.errorbar(processors, middle, spread.T, fmt="o-", capsize=3, **line)
+    if bounds is not None:
+        most = [base / bound for bound in bounds]
+        ax.plot(processors, most, "_", color=line["color"], markersize=18, markeredgewidth=2)
+    ax.set(xlabel="processors", ylabel="speed-up", xticks=processors)
     return ax

@@ -4,17 +4,23 @@ import math
 import socket
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from conftest import first_hour
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stormswarm_utils import (
+    ConstantOpening,
     Swarm,
     describe_machine,
     generate_swarm,
     makespan,
     makespan_bound,
+    plot_hydrographs,
+    plot_speedup,
     plot_timeline,
+    simulate,
 )
 
 durations = st.lists(st.floats(0, 1e6), max_size=40)
@@ -109,3 +115,34 @@ def test_a_timeline_of_any_swarm_can_be_drawn():
         assert plot_timeline(swarm, ax=axes) is axes
         axes.figure.canvas.draw()
         plt.close(axes.figure)
+
+
+def test_hydrographs_have_a_panel_per_series_and_a_line_per_run():
+    runs = {
+        str(opening): simulate(
+            {"controller": ConstantOpening(opening), "scenario": "theta", "network": first_hour}
+        )
+        for opening in (0.2, 0.8)
+    }
+    axes = plot_hydrographs(runs, ["depthN P1", "1", "flow 8"])
+    assert [ax.get_ylabel() for ax in axes] == ["depthN P1", "1", "flow 8"]
+    for ax, kind in zip(axes, ("states", "actions", "targets"), strict=True):
+        for line, run in zip(ax.lines, runs.values(), strict=True):
+            hours, values = line.get_data()
+            assert list(values) == list(run.log[kind][ax.get_ylabel()])
+            assert hours[0] == 0
+            assert 0.9 < hours[-1] <= 1
+    with pytest.raises(ValueError, match=r"no series 'flow 9'; there are 1, 2, depthN P1"):
+        plot_hydrographs(runs, ["flow 9"])
+    plt.close("all")
+
+
+def test_a_speed_up_is_drawn_with_its_spread_and_bound():
+    axes = plot_speedup([1, 2], [[2.0, 2.0, 4.0], [1.0, 0.5, 2.0]], bounds=[2.0, 0.8])
+    measured, bound = axes.lines[0], axes.lines[-1]
+    assert list(measured.get_ydata()) == [1.0, 2.0]
+    assert list(bound.get_ydata()) == [1.0, 2.5]
+    (bars,) = axes.collections
+    ends = [segment[:, 1] for segment in bars.get_segments()]
+    assert np.allclose(ends, [[0.5, 1.0], [1.0, 4.0]])
+    plt.close(axes.figure)
