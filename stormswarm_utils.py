@@ -4,7 +4,9 @@ The module reads from top to bottom: controllers, one run (`simulate`, `worker`)
 many runs (`generate_swarm`), reading their timings, and the picture of them.
 """
 
+import atexit
 import functools
+import hashlib
 import heapq
 import importlib
 import itertools
@@ -14,6 +16,7 @@ import numbers
 import operator
 import os
 import platform
+import queue
 import re
 import shutil
 import signal
@@ -656,12 +659,11 @@ def generate_swarm(
     SwarmError
         Some jobs failed, all others have finished.
     RuntimeError
-        No worker process could start.
+        A script starts a swarm without `if __name__ == "__main__":`.
     OSError
         The checkpoint cannot be written any more, on a full disk for example.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        os._exit(1)  # a worker that imports its caller's script: the caller says what is missing
+    _leave_if_imported_by_a_worker()
     clock, began = time.perf_counter(), time.time()
     configs = _repeat(config, jobs)
     processors = _whole(_cores() if processors is None else processors, "processors", least=1)
@@ -699,46 +701,71 @@ def generate_swarm(
     return swarm
 
 
+def _scratch_prefix():
+    """Begin the names of this process's scratch folders; its workers find the same."""
+    key = multiprocessing.current_process().authkey
+    return f"stormswarm-{hashlib.sha256(key).hexdigest()[:8]}-"
+
+
+def _leave_if_imported_by_a_worker():
+    """End a worker process that has run into its caller's script; the caller says why."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        for folder in Path(tempfile.gettempdir()).glob(f"{_scratch_prefix()}*"):
+            (folder / "unguarded").touch()
+        os._exit(1)
+
+
 def _run_jobs(records, payloads, processors, timeout, executor):
     """Run the jobs in worker processes; yield record and result, or exception, of each that ends.
 
     `records` is in the order in which the jobs start. A record's ``error`` is set if it failed.
     """
-    came_up, fruitless = False, 0
-    while records:
-        lost = set()
+    left = {record["job"]: record for record in records}
+    fruitless = 0
+    while left:
+        begun, waiting, broken, short = len(left), iter([*left.values()]), False, False
+        running, ended = {}, queue.SimpleQueue()
+        # The own pool gets few jobs ahead: what it still holds when it breaks is never heard of.
+        ahead = 2 * processors if executor is None else len(left)
         with (
-            tempfile.TemporaryDirectory(prefix="stormswarm-", ignore_cleanup_errors=True) as root,
-            _workers(root, min(processors, len(records)), timeout, executor) as submit,
+            tempfile.TemporaryDirectory("", _scratch_prefix(), ignore_cleanup_errors=True) as root,
+            _workers(root, min(processors, len(left)), timeout, executor) as (submit, alive),
         ):
-            running = {}
             try:
-                for record in records:
-                    running[submit(_run_job, root, record, payloads[record["job"]])] = record
-                for future in futures.as_completed(running):
+                while True:
+                    room = 0 if broken or short else ahead - len(running)
+                    for record in itertools.islice(waiting, room):
+                        future = submit(_run_job, root, record, payloads[record["job"]])
+                        running[future] = record
+                        future.add_done_callback(ended.put)
+                    if not running:
+                        break
+                    try:
+                        future = ended.get(timeout=0 if short else 1)
+                    except queue.Empty:
+                        if short:
+                            yield from _give_up(left.values(), MemoryError, _OUT_OF_MEMORY)
+                            return
+                        if alive():
+                            continue
+                        break
                     record, error = running.pop(future), future.exception()
-                    if isinstance(error, BrokenProcessPool) and executor is None:
-                        lost.add(record["job"])
+                    if executor is None and isinstance(error, BrokenProcessPool):
+                        broken = True
                         continue
+                    del left[record["job"]]
                     yield record, _end(record, future, root, timeout)
-                    if error is None and _fills_memory(future.result()):
-                        for one in [one for one in running if one.done()]:
-                            record = running.pop(one)
-                            yield record, _end(record, one, root, timeout)
-                        yield from _give_up(running.values(), MemoryError, _OUT_OF_MEMORY)
-                        return
+                    short = short or (error is None and _fills_memory(future.result()))
             finally:
                 for future in running:
                     future.cancel()
-            came_up = came_up or Path(root, "ready").exists()
-        if lost and not came_up:
-            raise RuntimeError(_NO_WORKER)
-        fruitless = fruitless + 1 if len(lost) == len(records) else 0
-        records = [record for record in records if record["job"] in lost]
-        if fruitless == 5:
-            yield from _give_up(records, RuntimeError, _KILLED)
-            return
+            if left and Path(root, "unguarded").exists():
+                raise RuntimeError(_NO_GUARD)
         # All workers were killed at a moment when none had a job: go on with new ones.
+        fruitless = fruitless + 1 if len(left) == begun else 0
+        if fruitless == 5:
+            yield from _give_up(left.values(), RuntimeError, _KILLED)
+            return
 
 
 def _end(record, future, root, timeout):
@@ -754,11 +781,11 @@ def _end(record, future, root, timeout):
     return result
 
 
-_NO_WORKER = (
-    "the worker processes ended before they could start a job. In a script, the lines that start "
-    "a swarm belong under `if __name__ == '__main__':`, because each worker imports the script."
+_NO_GUARD = (
+    "in a script, the lines that start a swarm belong under `if __name__ == '__main__':`, because "
+    "each worker process imports the script, and would start a swarm of its own."
 )
-_KILLED = "five times, all worker processes were killed before they could start a job"
+_KILLED = "five times, all worker processes ended before they could start a job"
 _OUT_OF_MEMORY = (
     "the machine is running out of memory, so this job was given up. Return from a worker of "
     "your own only what you need of each run, or run fewer jobs in one call."
@@ -988,9 +1015,9 @@ _LOOK_EVERY = 0.01
 
 @contextmanager
 def _workers(root, processors, timeout, executor):
-    """Yield the function that hands a call to a worker process and returns its future."""
+    """Yield a function that hands a call to a worker process, and one that tells if they live."""
     if executor is not None:
-        yield executor.submit
+        yield executor.submit, lambda: True
         return
     CONSTS.sleep_unit = _LOOK_EVERY
     # The initializer lets all workers import this module at once, before they queue for jobs.
@@ -1006,7 +1033,7 @@ def _workers(root, processors, timeout, executor):
             return future
 
     try:
-        yield submit
+        yield submit, lambda: pool.active
     finally:
         pool.stop()  # at once, also on Ctrl-C: pebble's own `with` block waits for every job
         pool.join()
@@ -1015,15 +1042,21 @@ def _workers(root, processors, timeout, executor):
 def _start_worker(root):
     """Prepare a worker process: one thread for the libraries, one that watches the parent."""
     _use_one_thread()
+    atexit.register(_tidy_up_for_parent, root)
     threading.Thread(target=_end_with_parent, args=(root,), daemon=True).start()
-    Path(root, "ready").touch()
 
 
 def _end_with_parent(root):
-    """When the parent has been killed, end too, and remove what it could not."""
+    """When the parent has been killed, end too."""
     multiprocessing.parent_process().join()
-    shutil.rmtree(root, ignore_errors=True)
+    _tidy_up_for_parent(root)
     os._exit(1)
+
+
+def _tidy_up_for_parent(root):
+    """Remove a killed parent's scratch folder, as often as another worker still writes there."""
+    while not multiprocessing.parent_process().is_alive() and os.path.isdir(root):
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def _progress_bar(total, shown):
@@ -1082,7 +1115,9 @@ def _explain(error, record, timeout):
     """Say in words why a job never came back."""
     label = _label(record)
     if isinstance(error, BrokenProcessPool):  # of an executor of the caller's
-        return RuntimeError(f"{label}: {_NO_WORKER}")
+        return RuntimeError(
+            f"{label}: the executor's processes ended. If none could start: {_NO_GUARD}"
+        )
     if isinstance(error, ProcessExpired):
         how = f"exit code {error.exitcode}"
         if error.exitcode < 0:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -14,14 +13,6 @@ import pytest
 from benchmark import copy_pystorms
 
 PYSTORMS = Path(find_spec("pystorms").origin).parent
-
-
-def first_hour(network):
-    """Cut a storm short: a network edit that ends the simulation an hour after its start."""
-    date = re.search(r"(?m)^START_DATE\s+(\S+)", network).group(1)
-    hour, rest = re.search(r"(?m)^START_TIME\s+(\d+)(\S+)", network).groups()
-    network = re.sub(r"(?m)^END_DATE\s.*$", f"END_DATE {date}", network)
-    return re.sub(r"(?m)^END_TIME\s.*$", f"END_TIME {int(hour) + 1:02}{rest}", network)
 
 
 def scratch_folders():

@@ -10,7 +10,7 @@ import types
 
 import numpy as np
 import pytest
-from conftest import first_hour
+from short_storms import first_hour
 
 import stormswarm_utils
 from stormswarm_checkpoint import Checkpoint, fingerprint

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import first_hour, scratch_folders, workers_of
+from conftest import scratch_folders, workers_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from short_storms import first_hour, sweep
 
 import stormswarm_utils
 from stormswarm_utils import (
@@ -33,27 +34,10 @@ from stormswarm_utils import (
 posix = pytest.mark.skipif(os.name != "posix", reason="sends signals and sets limits")
 
 
-def one_day(network):
-    """Cut theta after a day: a run of some fifty milliseconds."""
-    network = re.sub(r"(?m)^END_DATE\s.*$", "END_DATE 02/26/2018", network)
-    return re.sub(r"(?m)^END_TIME\s.*$", "END_TIME 00:00:00", network)
-
-
-def sweep(jobs=200):
-    return [
-        {
-            "scenario": "theta",
-            "network": one_day,
-            "controller": ConstantOpening((job + 1) / jobs),
-        }
-        for job in range(jobs)
-    ]
-
-
 SWEEP = """
 import json, os, sys, threading, time
 from stormswarm_utils import SwarmError, generate_swarm, worker
-from test_faults import sweep
+from short_storms import sweep
 
 def fill_the_disk(path):
     import resource
@@ -251,7 +235,7 @@ def test_a_script_without_a_guard_gets_one_sentence(run_python):
     assert set(done.stdout.splitlines()) == {"before"}
     assert done.stderr.count("Traceback") == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("RuntimeError: the worker processes ended before they could start")
+    assert last.startswith("RuntimeError: in a script, the lines that start a swarm belong under")
     assert "if __name__ == '__main__':" in last
 
 
@@ -374,7 +358,7 @@ def is_dict(config):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory, thread):
     """Return jobs, what they give, and the checkpoint that they left."""
-    configs = [one | {"network": first_hour} for one in sweep(5)]
+    configs = sweep(5, first_hour)
     path = tmp_path_factory.mktemp("checkpoint") / "sweep.jsonl"
     swarm = generate_swarm(configs, worker, executor=thread, checkpoint=path)
     return configs, list(swarm), path.read_bytes()

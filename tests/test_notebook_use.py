@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 
 CONTROLLERS = """
 import numpy as np
-from conftest import first_hour
+from short_storms import first_hour
 from stormswarm_utils import generate_swarm, simulate, worker
 
 
@@ -154,7 +154,7 @@ generate_swarm([0, 1, 2, 3], wait, 2)
 READ_ONLY = """
 from pathlib import Path
 import pystorms
-from conftest import first_hour
+from short_storms import first_hour
 from stormswarm_utils import ConstantOpening, generate_swarm, worker
 
 if __name__ == "__main__":

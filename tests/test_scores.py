@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pystorms
 import pytest
-from conftest import first_hour
+from short_storms import first_hour
 
 from stormswarm_utils import (
     METRICS,

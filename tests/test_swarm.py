@@ -17,7 +17,8 @@ import numpy as np
 import psutil
 import pystorms
 import pytest
-from conftest import first_hour, scratch_folders, workers_of
+from conftest import scratch_folders, workers_of
+from short_storms import first_hour
 
 from stormswarm_utils import (
     ConstantOpening,
@@ -362,7 +363,7 @@ def test_a_simulation_left_open_gets_a_sentence_and_does_not_hinder_a_swarm(
 ):
     source = """
 import pystorms
-from conftest import first_hour
+from short_storms import first_hour
 from stormswarm_utils import ConstantOpening, generate_swarm, worker
 
 if __name__ == "__main__":

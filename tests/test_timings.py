@@ -6,9 +6,9 @@ import socket
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import first_hour
 from hypothesis import given
 from hypothesis import strategies as st
+from short_storms import first_hour
 
 from stormswarm_utils import (
     ConstantOpening,
