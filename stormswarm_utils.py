@@ -1024,9 +1024,9 @@ def _workers(root, processors, timeout, executor):
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPool(processors, _JOBS_PER_PROCESS, _start_worker, (root,), context=spawn)
 
-    def submit(function, *arguments):
+    def submit(*call):
         try:
-            return pool.schedule(function, args=arguments, timeout=timeout)
+            return pool.schedule(_run_for_parent, args=(root, *call), timeout=timeout)
         except RuntimeError as error:  # the pool broke a moment ago
             future = futures.Future()
             future.set_exception(BrokenProcessPool(str(error)))
@@ -1042,21 +1042,28 @@ def _workers(root, processors, timeout, executor):
 def _start_worker(root):
     """Prepare a worker process: one thread for the libraries, one that watches the parent."""
     _use_one_thread()
-    atexit.register(_tidy_up_for_parent, root)
+    atexit.register(_end_if_orphaned, root)
     threading.Thread(target=_end_with_parent, args=(root,), daemon=True).start()
 
 
+def _run_for_parent(root, function, *arguments):
+    _end_if_orphaned(root)
+    answer = function(*arguments)
+    _end_if_orphaned(root)
+    return answer
+
+
 def _end_with_parent(root):
-    """When the parent has been killed, end too."""
     multiprocessing.parent_process().join()
-    _tidy_up_for_parent(root)
-    os._exit(1)
+    _end_if_orphaned(root)
 
 
-def _tidy_up_for_parent(root):
-    """Remove a killed parent's scratch folder, as often as another worker still writes there."""
-    while not multiprocessing.parent_process().is_alive() and os.path.isdir(root):
-        shutil.rmtree(root, ignore_errors=True)
+def _end_if_orphaned(root):
+    """When the parent has been killed, remove its scratch folder and end."""
+    if not multiprocessing.parent_process().is_alive():
+        while os.path.isdir(root):  # again, if another worker still writes there
+            shutil.rmtree(root, ignore_errors=True)
+        os._exit(1)
 
 
 def _progress_bar(total, shown):
