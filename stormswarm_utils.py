@@ -242,8 +242,9 @@ def _engine_errors(folder):
 
 def _add_note(error, note):
     """Add to what an exception says of its cause, if it does not say that already."""
-    if note and note not in str(error):
-        error.add_note(note)
+    with suppress(Exception):  # one that cannot even be printed
+        if note and note not in str(error):
+            error.add_note(note)
 
 
 class _Indices(dict):
