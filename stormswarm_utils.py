@@ -1287,9 +1287,10 @@ def plot_timeline(swarm, ax=None, bound=None):
             hatch="" if record["error"] is None else "xx",
         )
         legend.setdefault(name or "job", bars)
-        if length > 0.05 * swarm.seconds:  # wide enough for a number
-            middle = record["start"] + length / 2
-            ax.text(middle, record["worker"], f"job {record['job']}", ha="center", va="center")
+        if length > 0.08 * swarm.seconds:  # wide enough for a number
+            place = {"x": record["start"] + length / 2, "y": record["worker"]}
+            box = {"facecolor": bars[0].get_facecolor(), "edgecolor": "none", "pad": 1}
+            ax.text(**place, s=f"job {record['job']}", ha="center", va="center", bbox=box)
     if bound is not None:
         legend[f"bound: {bound:.1f} s"] = ax.axvline(bound, color="black", linestyle="--")
     ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))

@@ -103,6 +103,13 @@ def test_the_example_in_the_readme_runs(run_python):
     assert lines[-1] == "theta, valves 100% open: score 1630.34222887"
 
 
+def test_the_example_of_the_troubleshooting_guide_runs(run_python):
+    guide = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", guide, re.S)
+    (level,) = eval(run_python(example))
+    assert 0 < level < 2
+
+
 def test_the_figure_in_the_readme_is_that_of_the_notebook():
     sys.path.insert(0, str(ROOT / "tools"))
     from store_outputs import README_FIGURE, figures
