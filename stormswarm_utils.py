@@ -600,9 +600,12 @@ class SwarmError(RuntimeError):
             lines.append(f"  ... and {len(failures) - len(shown)} more in .results.failures")
         return "\n".join([first, *lines])
 
+    def __repr__(self):
+        return f"{type(self).__name__}: {self}"
+
     def _render_traceback_(self):
         """Show a notebook the table alone: the stack of the caller says nothing of the jobs."""
-        return [f"{type(self).__name__}: {self}"]
+        return [repr(self)]
 
 
 def generate_swarm(

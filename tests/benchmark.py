@@ -155,8 +155,9 @@ def long_swarm(_):
     stops = sorted(record["stop"] for record in swarm.timeline)
 
     def memory(seconds):
-        _, parent, worker_ = min(samples, key=lambda s: abs(s[0] - began - seconds))
-        return {"parent": parent / 2**20, "worker": worker_ / 2**20}
+        near = [sample for sample in samples if abs(sample[0] - began - seconds) < 1]
+        _, parent, worker_ = (max(values) for values in zip(*near, strict=True))
+        return {"parent": parent / 2**20, "worker": worker_ / 2**20}  # one may have just started
 
     return {
         "jobs": JOBS,

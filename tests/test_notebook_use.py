@@ -117,6 +117,20 @@ def test_the_same_call_in_two_kernels_at_once(tmp_path):
     assert printed[0].count(",") == 79
 
 
+def test_an_uncaught_failure_is_a_table_in_a_notebook(tmp_path):
+    notebook = run_cells(
+        "from stormswarm_utils import generate_swarm",
+        "generate_swarm([1, 0], lambda config: 1 / config, 1)",
+        folder=tmp_path,
+        before_interrupt=lambda client: None,  # the error is expected
+    )
+    (error,) = notebook.cells[1].outputs
+    assert error.traceback == [
+        "SwarmError: 1 of 2 jobs failed; .results has all the others\n"
+        "  job 1: ZeroDivisionError: division by zero"
+    ]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends the signal that Jupyter sends on POSIX")
 def test_an_interrupted_swarm_leaves_the_kernel_usable_and_no_process(tmp_path):
     workers = []
