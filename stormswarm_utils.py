@@ -737,6 +737,9 @@ def _run_jobs(records, payloads, processors, timeout, executor):
         ):
             try:
                 while True:
+                    if short and ended.empty():
+                        yield from _give_up(left.values(), MemoryError, _OUT_OF_MEMORY)
+                        return
                     room = 0 if broken or short else ahead - len(running)
                     for record in itertools.islice(waiting, room):
                         future = submit(_run_job, root, record, payloads[record["job"]])
@@ -745,15 +748,12 @@ def _run_jobs(records, payloads, processors, timeout, executor):
                     if not running:
                         break
                     try:
-                        future = ended.get(timeout=0 if short else 1)
+                        future = ended.get(timeout=1)
                     except queue.Empty:
-                        if short:
-                            yield from _give_up(left.values(), MemoryError, _OUT_OF_MEMORY)
-                            return
                         if alive():
                             continue
                         break
-                    record, error = running.pop(future), future.exception()
+                    record, error = running.pop(future), _error_of(future)
                     if executor is None and isinstance(error, BrokenProcessPool):
                         broken = True
                         continue
@@ -772,12 +772,17 @@ def _run_jobs(records, payloads, processors, timeout, executor):
             return
 
 
+def _error_of(future):
+    return futures.CancelledError() if future.cancelled() else future.exception()
+
+
 def _end(record, future, root, timeout):
     """Complete a job's record; return its result, or the exception that stands in its place."""
-    if future.exception() is None:
+    error = _error_of(future)
+    if error is None:
         result, failed, seen = _unpack(future.result(), record)
     else:
-        result, failed = _explain(future.exception(), record, timeout), True
+        result, failed = _explain(error, record, timeout), True
         seen = _last_seen(root, record["job"])
     record.update(seen)
     if failed:
@@ -1129,6 +1134,8 @@ def _explain(error, record, timeout):
         return RuntimeError(
             f"{label}: the executor's processes ended. If none could start: {_NO_GUARD}"
         )
+    if isinstance(error, futures.CancelledError):
+        return RuntimeError(f"{label}: the executor cancelled it")
     if isinstance(error, ProcessExpired):
         how = f"exit code {error.exitcode}"
         if error.exitcode < 0:

@@ -582,6 +582,33 @@ def test_an_executor_of_ones_own(make):
         assert type(mixed[6]) is SystemExit
 
 
+def test_jobs_that_an_executor_cancels_are_failures():
+    def stop(config):
+        time.sleep(0.2)
+        executor.shutdown(wait=False, cancel_futures=True)
+        return config
+
+    class Threads(futures.ThreadPoolExecutor):
+        def __reduce__(self):  # the job gets this very executor, though it is pickled
+            return current_executor, ()
+
+    with Threads(1) as executor:
+        executors.append(executor)
+        swarm = generate_swarm([1, 2, 3], stop, executor=executor, return_exceptions=True)
+    assert swarm[0] == 1
+    assert [str(error) for error in swarm[1:]] == [
+        "job 1: the executor cancelled it",
+        "job 2: the executor cancelled it",
+    ]
+
+
+executors = []
+
+
+def current_executor():
+    return executors[-1]
+
+
 def test_an_executor_that_forks_is_refused():
     if "fork" not in multiprocessing.get_all_start_methods():
         pytest.skip("this system cannot fork")
