@@ -240,9 +240,9 @@ def fingerprint(*values):
 
     Data counts by value. A function of one's own counts by its instructions, constants,
     defaults and closure, and by the globals that it reads; a class of one's own by its members.
-    File names, line numbers and comments do not count. What was installed counts by name, and
-    so does a module: files that are read, what is reached as ``module.name``, and the code of
-    installed packages are not seen.
+    File names, line numbers and comments do not count. A module of one's own that is used as
+    ``module.name`` counts by the text of its file. What was installed counts by name. Not seen
+    are files that are read, and modules that only other modules use.
 
     Raises
     ------
@@ -274,6 +274,9 @@ class _Walk:
             self.put(type(value).__name__, repr(value))
         elif isinstance(value, types.ModuleType):
             self.put("module", value.__name__)
+            file = getattr(value, "__file__", None)
+            if file and value.__name__ in sys.modules and not _is_package(value.__name__):
+                self.put(Path(file).read_bytes())
         elif _is_installed(value):
             self.put("name", value.__module__, value.__qualname__)
         elif isinstance(value, types.FunctionType | type):

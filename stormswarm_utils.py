@@ -25,7 +25,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, nullcontext, suppress
@@ -588,14 +588,16 @@ class SwarmError(RuntimeError):
 
     def __str__(self):
         failures, timeline = self.results.failures, self.results.timeline
-        first = f"{len(failures)} of {len(self.results)} jobs failed; .results has all the others"
+        first = f"{len(failures)} of {len(self.results)} jobs failed; .results has the others"
+        if len(failures) == len(self.results):
+            first = f"all {len(failures)} jobs failed"
         shown = list(itertools.islice(failures.items(), 10))
-        labels = [f"{_label(timeline[job])}:" for job, _ in shown]
-        width = max(map(len, labels), default=0)
-        lines = [
-            f"  {label:{width}} {_describe(error):.200}"
-            for label, (_, error) in zip(labels, shown, strict=True)
-        ]
+        labels = [_label(timeline[job]) for job, _ in shown]
+        width = 1 + max(map(len, labels), default=0)
+        lines = []
+        for label, (_, error) in zip(labels, shown, strict=True):
+            cause = re.sub(rf"{re.escape(label)}(, |: )", "", _describe(error))  # said already
+            lines.append(f"  {label + ':':{width}} {cause:.200}")
         if len(failures) > len(shown):
             lines.append(f"  ... and {len(failures) - len(shown)} more in .results.failures")
         return "\n".join([first, *lines])
@@ -645,8 +647,9 @@ def generate_swarm(
     checkpoint : str or os.PathLike, optional
         File that keeps each job's result as soon as it ends. The same call with the same file
         runs only what is missing or has failed, also after the Python process was killed. A job
-        runs again if its controller, scenario, metric, network edit or worker is another one;
-        what `stormswarm_checkpoint.fingerprint` says is not seen, is not noticed. Results must
+        runs again if its controller, scenario, metric, network edit or worker has changed, in
+        code or data; a change in a file that these read is not noticed, and wants a new
+        checkpoint (`stormswarm_checkpoint.fingerprint` says exactly what counts). Results must
         be what JSON can hold, and come back as JSON gives them (a tuple as a list).
     executor : concurrent.futures.Executor, optional
         Runs the jobs in place of the call's own pool. Its processes must not be forked.
@@ -809,6 +812,8 @@ def _give_up(records, error_type, sentence):
 
 
 def _repeat(config, jobs):
+    if isinstance(config, Iterator):
+        raise ValueError(f"configs are a list: put list(...) around {config!r:.80}")
     configs = config if isinstance(config, list) else [config]
     if jobs is None:
         return configs
@@ -867,8 +872,8 @@ def _check_hydrographs(configs, checkpoint):
     """Keep hydrographs off a checkpoint, and say how large they will be if that is a lot."""
     if checkpoint is not None:
         raise ValueError(
-            "a checkpoint holds what JSON can hold, which hydrographs are not: use worker, or a "
-            "worker of your own that returns the numbers that you need"
+            "a checkpoint holds only what JSON can hold, which leaves out hydrographs: use worker, "
+            "or a worker of your own that returns the numbers that you need"
         )
     expected = sum(_HYDROGRAPHS.get(config.get("scenario", "gamma"), 0) for config in configs)
     available = _available_memory()

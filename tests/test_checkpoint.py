@@ -1,10 +1,12 @@
 """Checkpoints: what is kept, what runs again, and what is refused."""
 
 import functools
+import importlib
 import json
 import math
 import re
 import shutil
+import sys
 import textwrap
 import types
 
@@ -158,14 +160,14 @@ def test_a_result_that_json_cannot_hold_stops_the_sweep_at_once(result, path, tm
 
 
 def test_a_later_result_that_json_cannot_hold_fails_its_job_alone(path):
-    with pytest.raises(SwarmError, match="job 1: TypeError: job 1: its result") as caught:
+    with pytest.raises(SwarmError, match="job 1: TypeError: its result") as caught:
         generate_swarm([1, {2}, 3], lambda config: config, 1, checkpoint=path)
     assert caught.value.results[0] == 1
     assert caught.value.results[2] == 3
 
 
 def test_hydrographs_are_refused(path):
-    with pytest.raises(ValueError, match="a checkpoint holds what JSON can hold"):
+    with pytest.raises(ValueError, match="a checkpoint holds only what JSON can hold"):
         generate_swarm(SHORT, simulate, 1, checkpoint=path)
     assert not path.exists()
 
@@ -348,6 +350,18 @@ def test_what_refers_to_itself_ends():
     assert fingerprint(one) == fingerprint(other)
     source = "def f(n):\n    return f(n - 1) if n else 0"
     assert fingerprint(make(source)) == fingerprint(make(source))
+
+
+def test_a_module_of_ones_own_counts_by_its_text(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    prints = set()
+    for text in ("def rule(state): return 0.5", "def rule(state): return 0.6"):
+        (tmp_path / "my_rules.py").write_text(text)
+        sys.modules.pop("my_rules", None)
+        rules = importlib.import_module("my_rules")
+        prints.add(fingerprint(lambda state, rules=rules: rules.rule(state)))
+        prints.add(fingerprint(make("def f(state): return rules.rule(state)", rules=rules)))
+    assert len(prints) == 4
 
 
 def test_another_process_gives_the_same_fingerprint(run_python, path):

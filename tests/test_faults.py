@@ -223,7 +223,7 @@ def test_a_notebook_shows_a_table_in_place_of_stacks():
         generate_swarm([{"name": "one"}, {"name": "another"}], fail, 1)
     (shown,) = caught.value._render_traceback_()
     first, *rows = shown.splitlines()
-    assert first == "SwarmError: 2 of 2 jobs failed; .results has all the others"
+    assert first == "SwarmError: all 2 jobs failed"
     assert [row[:34] for row in rows] == [
         "  job 0 (one):     ValueError: bad",
         "  job 1 (another): ValueError: bad",

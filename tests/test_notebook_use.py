@@ -126,7 +126,7 @@ def test_an_uncaught_failure_is_a_table_in_a_notebook(tmp_path):
     )
     (error,) = notebook.cells[1].outputs
     assert error.traceback == [
-        "SwarmError: 1 of 2 jobs failed; .results has all the others\n"
+        "SwarmError: 1 of 2 jobs failed; .results has the others\n"
         "  job 1: ZeroDivisionError: division by zero"
     ]
 

@@ -232,6 +232,11 @@ def test_bad_arguments(arguments, message):
     assert message in str(caught.value)
 
 
+def test_a_generator_of_configs_is_no_list():
+    with pytest.raises(ValueError, match=r"configs are a list: put list\(...\) around"):
+        generate_swarm((one for one in SHORT), worker)
+
+
 def test_jobs_without_configs():
     with pytest.raises(ValueError, match="jobs=3 needs at least one config"):
         generate_swarm([], worker, jobs=3)
