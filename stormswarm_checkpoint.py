@@ -67,7 +67,6 @@ class Checkpoint:
         except BaseException:
             self._file.close()
             raise
-
         ended = [record for record in records if "result" in record]
         self.results = _match(ended, fingerprints)
         self._seconds = {}
@@ -156,8 +155,9 @@ class Checkpoint:
                     "line, its job is run again"
                 )
             records.append(record)
-        if tail and _is_record(_parse(tail)):
-            records.append(_parse(tail))
+        last = _parse(tail)
+        if _is_record(last):
+            records.append(last)
             self._write(b"\n")
         elif tail:
             self._file.truncate(len(content) - len(tail))

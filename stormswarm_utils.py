@@ -938,22 +938,27 @@ def _open_checkpoint(path, worker, configs):
 
 def _fingerprints(worker, configs):
     """Return a text per job that changes with what is run, not with the job's name."""
-    from stormswarm_checkpoint import fingerprint
-
-    prints = {}
+    how, prints = _fingerprint(0, worker), {}
     for job, config in enumerate(configs):
+        if id(config) in prints:
+            continue
         what = config
         if worker in _OWN_WORKERS:
             what = [config.get(key) for key in ("controller", "metric", "network")]
             what.append(config.get("scenario", "gamma"))
-        if id(config) not in prints:
-            try:
-                prints[id(config)] = fingerprint(worker, what)
-            except Exception as error:  # pickling calls code of the config's own classes
-                raise ValueError(
-                    f"job {job}: a checkpoint cannot tell it from others: {_describe(error)}"
-                ) from error
+        prints[id(config)] = _fingerprint(job, how, what)
     return [prints[id(config)] for config in configs]
+
+
+def _fingerprint(job, *values):
+    from stormswarm_checkpoint import fingerprint
+
+    try:
+        return fingerprint(*values)
+    except Exception as error:  # pickling calls code of the config's own classes
+        raise ValueError(
+            f"job {job}: a checkpoint cannot tell it from others: {_describe(error)}"
+        ) from error
 
 
 def _keep(kept, record, result):

@@ -234,7 +234,7 @@ def test_wherever_the_file_is_torn_the_next_call_completes_it(path, tmp_path):
     content = path.read_bytes()
     torn = tmp_path / "torn.jsonl"
     versions = stormswarm_utils._versions()
-    prints = [fingerprint(abs, one) for one in (1, 2, 3)]
+    prints = stormswarm_utils._fingerprints(abs, [1, 2, 3])
     for end in range(len(content)):
         torn.write_bytes(content[:end])
         with Checkpoint(torn, versions, prints) as kept:

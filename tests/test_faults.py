@@ -142,33 +142,26 @@ def test_a_full_disk_stops_the_sweep_and_a_second_call_completes_it(tmp_path, se
 def test_a_pool_whose_workers_are_all_killed_at_once_begins_anew(tmp_path):
     """Workers that die while no job runs break pebble's pool; the jobs get another one."""
 
-    def job(config):
-        time.sleep(0.05)
-        return config
-
     first = tmp_path / "first"
-    killer = f"""
-import os, pathlib, signal, time
-import psutil
-parent = psutil.Process({os.getpid()})
-while not pathlib.Path({str(first)!r}).exists():
-    time.sleep(0.005)
-"""
 
     def leave_a_mark(config):
         first.touch()
-        return job(config)
+        time.sleep(0.05)
+        return config
 
-    watcher = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            killer + "for _ in range(3):\n"
-            "    for child in parent.children():\n"
-            "        if 'spawn_main' in ' '.join(child.cmdline()): child.kill()\n"
-            "    time.sleep(0.4)\n",
-        ]
-    )
+    killer = f"""
+import pathlib, time
+import psutil
+
+while not pathlib.Path({str(first)!r}).exists():
+    time.sleep(0.005)
+for _ in range(3):
+    for child in psutil.Process({os.getpid()}).children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+    time.sleep(0.4)
+"""
+    watcher = subprocess.Popen([sys.executable, "-c", killer])
     swarm = generate_swarm([*range(60)], leave_a_mark, 2, return_exceptions=True)
     watcher.wait()
     assert [one for one in swarm if isinstance(one, int)] == [
