@@ -31,6 +31,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -1039,8 +1040,14 @@ def _workers(root, processors, timeout, executor):
         yield executor.submit, lambda: True
         return
     CONSTS.sleep_unit = _LOOK_EVERY
+    spawn, processes = SpawnContext(), []
+
+    def process(*args, **kwargs):
+        processes.append(SpawnProcess(*args, **kwargs))
+        return processes[-1]
+
+    spawn.Process = process
     # The initializer lets all workers import this module at once, before they queue for jobs.
-    spawn = multiprocessing.get_context("spawn")
     pool = ProcessPool(processors, _JOBS_PER_PROCESS, _start_worker, (root,), context=spawn)
 
     def submit(*call):
@@ -1055,6 +1062,9 @@ def _workers(root, processors, timeout, executor):
         yield submit, lambda: pool.active
     finally:
         pool.stop()  # at once, also on Ctrl-C: pebble's own `with` block waits for every job
+        for one in processes:  # a worker that is still starting would complain of the end
+            if one.is_alive():
+                one.terminate()
         pool.join()
 
 

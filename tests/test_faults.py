@@ -402,3 +402,17 @@ def test_any_checkpoint_gives_the_right_scores_or_is_refused(
     else:
         assert "checkpoint" in refusal
         assert path.read_bytes() == content
+
+
+MORE_WORKERS_THAN_WORK = """
+from stormswarm_utils import generate_swarm
+
+if __name__ == "__main__":
+    for _ in range(3):
+        assert generate_swarm([1] * 12, abs, 12) == [1] * 12
+"""
+
+
+def test_workers_that_still_start_when_the_last_job_ends_do_not_complain(run_python):
+    done = run_python(MORE_WORKERS_THAN_WORK, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
