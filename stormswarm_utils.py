@@ -25,6 +25,7 @@ import threading
 import time
 import traceback
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from concurrent.futures.process import BrokenProcessPool
@@ -43,6 +44,7 @@ from pebble import CONSTS, ProcessExpired, ProcessPool
 from pystorms.networks import load_network
 from pyswmm.toolkitapi import LinkResults, NodeResults, ObjectType
 from swmm.toolkit import solver
+from swmm.toolkit.shared_enum import NodeProperty
 
 SCENARIOS = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "theta")
 METRICS = ("mean", "cumulative", "median", "maximum", "minimum", "recent")
@@ -89,6 +91,84 @@ class ConstantOpening:
     def __call__(self, state):
         """Return the opening, whatever the state."""
         return self.opening
+
+
+@dataclass(frozen=True)
+class EqualFilling:
+    """Controller that keeps all storages equally full: the fuller one lets out more.
+
+    A valve belongs to the storage upstream of it: the nearest node whose depth is a state. With
+    ``filling`` its depth as a share of the full depth, and ``mean`` the mean over all valves, the
+    valve opens to ``release * sqrt(filling) / mean``, and fully when its storage is full. What
+    flows through an opening grows with the square root of the depth, so each storage's outflow is
+    its share of the water held back, and their sum stays about the same. A valve with no such
+    storage upstream stays open.
+
+    The rule is known as equal filling degree (S. Kroll, M. Weemaes, J. Van Impe, P. Willems, A
+    Methodology for the Design of RTC Strategies for Combined Sewer Networks, Water 10(11), 1675,
+    2018, doi:10.3390/w10111675).
+
+    Parameters
+    ----------
+    release : float
+        Opening, 0 to 1, of the valve of a storage that is as full as the mean and almost full.
+
+    Raises
+    ------
+    ValueError
+        `release` is not a number from 0 to 1; in a run: no valve has a storage upstream.
+    """
+
+    release: float = 0.1
+
+    def __post_init__(self):
+        if np.ndim(self.release) or self.release is None:
+            raise ValueError(f"EqualFilling: release is a number from 0 to 1, got {self.release!r}")
+        (release,) = _openings(self.release, ["release"], "EqualFilling")
+        object.__setattr__(self, "release", release)
+
+    def start(self, scenario):
+        """Find each valve's storage in the open network: its place in the state, its full depth."""
+        states, valves = scenario.config["states"], scenario.config["action_space"]
+        observed = {
+            solver.project_get_index(ObjectType.NODE.value, name): place
+            for place, (name, attribute, *_) in reversed([*enumerate(states)])
+            if attribute == "depthN"
+        }
+        into = defaultdict(list)
+        for link in range(solver.project_get_count(ObjectType.LINK.value)):
+            begin, end = solver.link_get_connections(link)
+            into[end].append(begin)
+        storages = [_nearest_upstream(valve, into, observed) for valve in valves]
+        held = [number for number, node in enumerate(storages) if node is not None]
+        if not held:
+            raise ValueError("EqualFilling: the state has no depth of a storage above a valve")
+        depths = [
+            solver.node_get_parameter(storages[number], NodeProperty.FULL_DEPTH) for number in held
+        ]
+        plan = len(valves), held, [observed[storages[number]] for number in held], np.array(depths)
+        object.__setattr__(self, "_plan", plan)
+
+    def __call__(self, state):
+        """Return an opening for each valve."""
+        valves, held, places, full_depths = self._plan
+        filling = np.maximum(state[places], 0) / full_depths
+        openings = np.ones(valves)
+        if mean := filling.mean():
+            share = np.minimum(self.release * np.sqrt(filling) / mean, 1.0)
+            openings[held] = np.where(filling < 1, share, 1.0)
+        return openings
+
+
+def _nearest_upstream(valve, into, wanted):
+    """Follow the links against the flow, from a valve to the nearest of the wanted nodes."""
+    link = solver.project_get_index(ObjectType.LINK.value, valve)
+    nodes = [solver.link_get_connections(link)[0]]
+    for node in nodes:  # grows while it is read: the nearer nodes come first
+        if node in wanted:
+            return node
+        nodes += [one for one in into[node] if one not in nodes]
+    return None
 
 
 # One engine, private files ----------------------------------------------------------
