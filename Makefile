@@ -7,10 +7,10 @@ READY := $(VENV)/ready
 # The first Python in this list that is new enough makes the environment.
 PYTHONS := python3 python3.13 python3.12 python3.11 python
 
-.PHONY: help run test lab lint bench store lock clean
+.PHONY: help run test lab lint bench store lock wheelhouse clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.txt pyproject.toml
 	@for python in $(PYTHONS); do \
@@ -48,6 +48,9 @@ lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1: ne
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-emit-index-url \
 		--no-annotate --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) \
 		pyproject.toml --output-file requirements.txt
+
+wheelhouse: $(READY) ## collect the wheels for a room without a network (SYSTEMS="windows macos", VERSIONS="3.12")
+	@$(BIN)/python tools/make_wheelhouse.py $(SYSTEMS) $(if $(VERSIONS),--python $(VERSIONS))
 
 clean: ## remove everything that the other targets made
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

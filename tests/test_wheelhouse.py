@@ -1,0 +1,35 @@
+"""The folder of wheels holds what each system installs."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+from make_wheelhouse import needed
+
+LOCK = (ROOT / "requirements.txt").read_text("utf-8")
+
+
+def names(system, version):
+    return {line.split("==")[0] for line in needed(LOCK, system, version)}
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("system", ["linux", "macos", "windows"])
+def test_every_system_gets_the_packages_and_each_of_them_once(system, version):
+    lines = needed(LOCK, system, version)
+    assert {"pystorms", "numpy", "pebble", "jupyter"} <= names(system, version)
+    assert len(lines) == len(names(system, version))
+    assert all(";" not in line and "==" in line for line in lines)
+
+
+def test_markers_are_read_for_the_system_that_was_asked_for():
+    assert "pywinpty" in names("windows", "3.12")
+    assert "pywinpty" not in names("linux", "3.12")
+    assert "appnope" in names("macos", "3.12")
+    assert "appnope" not in names("windows", "3.12")
+    text = "# a comment\n\none==1 ; python_full_version < '3.12'\none==2 ; python_version >= '3.12'"
+    assert needed(text, "linux", "3.11") == ["one==1"]
+    assert needed(text, "linux", "3.13") == ["one==2"]
