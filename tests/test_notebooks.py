@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from store_outputs import README_FIGURE, figures
 from stored_outputs import problems
 
 ROOT = Path(__file__).parent.parent
@@ -111,9 +112,6 @@ def test_the_example_of_the_troubleshooting_guide_runs(run_python):
 
 
 def test_the_figure_in_the_readme_is_that_of_the_notebook():
-    sys.path.insert(0, str(ROOT / "tools"))
-    from store_outputs import README_FIGURE, figures
-
     name, index, picture = README_FIGURE
     assert figures(read(ROOT / "notebooks" / name))[index] == picture.read_bytes()
     alt_text = [

@@ -1,15 +1,11 @@
 """The folder of wheels holds what each system installs."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tools"))
 from make_wheelhouse import needed
 
-LOCK = (ROOT / "requirements.txt").read_text("utf-8")
+LOCK = (Path(__file__).parent.parent / "requirements.txt").read_text("utf-8")
 
 
 def names(system, version):
