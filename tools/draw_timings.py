@@ -6,8 +6,10 @@ Writes timings.svg, and timings.md and machines.md for the page that shows it, i
 """
 
 import json
+import re
 import statistics
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
@@ -59,7 +61,7 @@ def recorded_rows(record):
     for way, seconds in record["seconds"].items():
         for job_set, (jobs, processors) in JOB_SETS.items():
             yield row(
-                f"{machine['processor']}, {machine['usable cores']} cores",
+                f"{short(machine['processor'])}, {machine['usable cores']} cores",
                 way,
                 job_set,
                 seconds[f"{jobs} serial"],
@@ -68,6 +70,11 @@ def recorded_rows(record):
                 min(processors, machine["usable cores"]),
                 "†" if record["forced"] else "",
             )
+
+
+def short(processor):
+    """Return a processor's name without what every name has."""
+    return " ".join(re.sub(r"\((R|TM)\)|\bCPU\b|\bProcessor\b|@.*", "", processor).split())
 
 
 def row(who, way, job_set, serial, parallel, durations, processors, mark):
@@ -95,13 +102,13 @@ def name_of(job_set):
 def draw(rows, path):
     """Draw a panel per job set and a line per row: serial, parallel and bound in seconds."""
     labels = list(dict.fromkeys((one["who"], one["way"]) for one in rows))
-    size = (9, 1.7 + len(JOB_SETS) * (0.45 + 0.42 * len(labels)))
+    size = (9, 1.7 + len(JOB_SETS) * (0.45 + 0.48 * len(labels)))
     figure, panels = plt.subplots(len(JOB_SETS), figsize=size, sharex=True, layout="constrained")
     for ax, job_set in zip(panels, JOB_SETS, strict=True):
         ax.set_title(name_of(job_set), loc="left", fontweight="bold")
         for one in (one for one in rows if one["set"] == job_set):
             draw_row(ax, labels.index((one["who"], one["way"])), one)
-        names = [who if who == way else f"{who}\n{way}" for who, way in labels]
+        names = [who if who == way else f"{textwrap.fill(who, 26)}\n{way}" for who, way in labels]
         ax.set(xscale="log", ylim=(len(labels) - 0.4, -0.6))
         ax.set_yticks(range(len(labels)), names)
         ax.grid(axis="x", color="#DDDDDD")
@@ -120,8 +127,12 @@ def draw(rows, path):
         Line2D([], [], label="in parallel", **mark),
         Line2D([], [], linestyle="none", label="bound: no schedule is faster", **line),
     ]
-    figure.legend(handles=legend, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle("A filled mark left of its black line says more than was possible")
+    title = "The nearer to the black line, the better; left of it, the work was not the same"
+    place = {"loc": "outside upper center", "ncols": 3, "frameon": False}
+    figure.legend(handles=legend, title=title, title_fontsize="large", **place)
+    figure.suptitle(
+        "The nearer to the black line, the better; left of it, the work was not the same"
+    )
     figure.savefig(path, facecolor="white")
     plt.close(figure)
 
