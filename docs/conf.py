@@ -28,7 +28,6 @@ autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 toc_object_entries_show_parents = "hide"
-python_maximum_signature_line_length = 80
 
 html_theme = "furo"
 html_title = "stormswarm"
@@ -62,7 +61,16 @@ def raise_skip():
     raise SkipNode
 
 
+def give_captions_a_level(app, pagename, templatename, context, doctree):
+    """Say how deep the headings in the theme's list of pages are, for those who hear the page."""
+    tree = context.get("furo_navigation_tree", "")
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
+
+
 def setup(app):
-    """Register the way formulas are written."""
+    """Register the way formulas are written, and what the theme leaves out."""
+    app.connect("html-page-context", give_captions_a_level, priority=900)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.config.html_math_renderer = "mathml"

@@ -130,9 +130,6 @@ def draw(rows, path):
     title = "The nearer to the black line, the better; left of it, the work was not the same"
     place = {"loc": "outside upper center", "ncols": 3, "frameon": False}
     figure.legend(handles=legend, title=title, title_fontsize="large", **place)
-    figure.suptitle(
-        "The nearer to the black line, the better; left of it, the work was not the same"
-    )
     figure.savefig(path, facecolor="white")
     plt.close(figure)
 
