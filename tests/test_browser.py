@@ -280,7 +280,7 @@ def test_notebook_02_runs_from_top_to_bottom(browser, lab, open_notebook):
     stored = nbformat.read(path, as_version=4)
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
-    page.get_by_role("button", name="Restart").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
     expect(page.locator(".jp-OutputArea-output")).to_have_count(0)
     run_all(page)
     code = [cell for cell in stored.cells if cell.cell_type == "code"]

@@ -17,18 +17,14 @@ from sphinx.cmd.build import main as sphinx_build
 
 ROOT = Path(__file__).resolve().parent.parent
 # What a link in a document of the repository points at -> where that is on the site
-ON_THE_SITE = [
-    ("../notebooks/", "notebooks/"),
-    ("../CONTRIBUTING.md", "contributing.md"),
-    ("docs/", ""),
-]
+ON_THE_SITE = [("../notebooks/", "notebooks/"), ("../CONTRIBUTING.md", "contributing.md")]
 NOTEBOOK_ON_THE_SITE = [("../docs/", "../"), ("../CONTRIBUTING.md", "../contributing.md")]
 
 
 def relink(text, table):
     """Let the links of a Markdown text point at the same things on the site."""
     for there, here in table:
-        text = re.sub(rf"(\]\(|src=\"){re.escape(there)}", rf"\g<1>{here}", text)
+        text = re.sub(rf"\]\({re.escape(there)}", f"]({here}", text)
     return text
 
 
