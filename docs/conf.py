@@ -27,6 +27,8 @@ myst_links_external_new_tab = False
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes in one list
+add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"

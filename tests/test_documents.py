@@ -439,6 +439,9 @@ def test_the_api_page_has_every_public_name_that_is_documented(site):
     for name, value in vars(stormswarm_utils).items():
         if not name.startswith("_") and getattr(value, "__module__", "") == "stormswarm_utils":
             assert f"stormswarm_utils.{name}" in there
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    for names in (stormswarm_utils.SCENARIOS, stormswarm_utils.METRICS):
+        assert f": {', '.join(names)}." in page
 
 
 def test_a_formula_needs_no_script(tmp_path):
