@@ -40,7 +40,6 @@ html_favicon = "_static/favicon.svg"
 html_copy_source = False
 html_show_sphinx = False
 html_show_search_summary = False  # would read the other pages, which no page on a disk may
-html_theme_options = {"navigation_with_keys": True}
 
 
 def visit_math(self, node):

@@ -112,11 +112,12 @@ def test_the_audit_finds_what_is_wrong(browser):
         assert "image-alt" in findings
 
 
-def test_no_page_is_wider_than_a_phone(browser, site):
+def test_no_page_is_wider_than_a_phone_and_what_scrolls_can_be_reached(browser, site):
     with open_page(browser, viewport={"width": 360, "height": 740}) as page:
         for path in pages(site):
             page.goto(path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.name
+            assert audit(page, ["scrollable-region-focusable"]) == [], path.name
         page.goto((site / "index.html").as_uri())
         page.screenshot(path=SCREENSHOTS / "index-phone.png")
 

@@ -468,3 +468,34 @@ def test_nothing_is_generated_in_the_tree(site):
         pytest.skip("not a git clone")
     generated = [line for line in done.stdout.splitlines() if line.startswith(("!!", "??"))]
     assert [line for line in generated if "__pycache__" not in line] == []
+
+
+# The continuous check -------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("bash") is None or os.name == "nt", reason="a script for bash")
+@pytest.mark.parametrize(
+    ("browser", "apt_get"), [(True, "true"), (False, "true"), (False, "false")]
+)
+def test_the_ci_script_installs_chromium_where_it_may(browser, apt_get, tmp_path):
+    for tool in ("bash", "dirname", "env", "id", "true", "false"):
+        (tmp_path / tool).symlink_to(shutil.which(tool))
+    scripts = {"apt-get": apt_get, "make": "true", "sudo": 'shift; "$@"'}
+    if browser:
+        scripts["chromium"] = "true"
+    for name, result in scripts.items():
+        script = f'#!{shutil.which("bash")}\necho {name} "$@" >> {tmp_path}/log\n{result}\n'
+        (tmp_path / name).write_text(script)
+        (tmp_path / name).chmod(0o755)
+    done = subprocess.run(
+        [tmp_path / "bash", ROOT / ".ci" / "run"],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    ran = (tmp_path / "log").read_text().splitlines()
+    assert ran[-1] == "make test"
+    installs = [line for line in ran if line.startswith("apt-get install") and "chromium" in line]
+    assert len(installs) == (not browser and apt_get == "true")
+    assert ("could not be installed" in done.stderr) == (apt_get == "false")
