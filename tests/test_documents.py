@@ -394,7 +394,7 @@ def test_the_picture_without_records_and_with_one(quick_record, tmp_path):
         assert text.count("\n| ") == rows + 1
         assert "<svg" in (tmp_path / folder / "timings.svg").read_text("utf-8")
     text = (tmp_path / "one" / "timings.md").read_text("utf-8")
-    assert "| helper | 6 on 3 |" in text
+    assert "| helper | 6\N{NO-BREAK SPACE}on\N{NO-BREAK SPACE}3 |" in text
     assert "†" in text
 
 

@@ -29,6 +29,7 @@ LOOKS = {
     "plain loop": ("#555555", "s"),
     "helper": ("#0072B2", "o"),
 }
+NO_BREAK = "\N{NO-BREAK SPACE}"
 ALT = (
     "Three panels, one per job set: two runs on two processes, six runs on three, six runs on six. "
     "In each, a row for the published timing and two for every recorded machine, on a logarithmic "
@@ -158,11 +159,18 @@ def table(rows):
         spread = "{:.2f} to {:.2f} s".format(*one["range"]) if way else ""
         digits = 2 if way else 1
         seconds = [f"{one[what]:.{digits}f} s" for what in ("serial", "parallel")]
-        lines.append(
-            f"| {one['who']} | {way} | {one['set']} | {seconds[0]} | {seconds[1]} {one['mark']} "
-            f"| {spread} | {one['bound']:.{digits}f} s | {one['speed-up']:.1f}x "
-            f"| {one['possible']:.1f}x |"
-        )
+        cells = [
+            one["who"],
+            way.replace(" ", NO_BREAK),
+            one["set"].replace(" ", NO_BREAK),
+            seconds[0],
+            f"{seconds[1]} {one['mark']}",
+            spread,
+            f"{one['bound']:.{digits}f} s",
+            f"{one['speed-up']:.1f}x",
+            f"{one['possible']:.1f}x",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
