@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 # The first Python in this list that is new enough makes the environment.
 PYTHONS := python3 python3.13 python3.12 python3.11 python
 
-.PHONY: help run test lab lint bench store lock wheelhouse clean
+.PHONY: help run test lab lint bench record docs store lock wheelhouse clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ lint: $(READY) ## check style and format of code and notebooks
 
 bench: $(READY) ## time the helper against the published way (QUICK=1: shorter, LONG=1: and 10,000 jobs)
 	@QUICK=$(QUICK) LONG=$(LONG) $(BIN)/python tests/benchmark.py
+
+record: $(READY) ## time the page's job sets on this machine, for docs/records (FORCE=1: although it is busy)
+	@FORCE=$(FORCE) QUICK=$(QUICK) $(BIN)/python tools/record_timings.py
+
+docs: $(READY) ## build the site into build/site: notebooks, guides, timings, API
+	@$(BIN)/python tools/build_site.py
 
 store: $(READY) ## execute all notebooks and store their outputs, on a quiet machine
 	@$(BIN)/python tools/store_outputs.py

@@ -1,7 +1,7 @@
 """The checkpoint of a swarm: a file with a JSON line per job that has ended.
 
 `generate_swarm(..., checkpoint=path)` writes it, and finds in it what need not run again. The
-first line tells the versions that the results belong to, every other line is a job's record:
+first line tells the versions that the results belong to, every other line is a job's record::
 
     {"job": 3, "name": "half open", "scenario": "gamma", "fingerprint": "5f2c...",
      "seconds": 1.27, "result": 400221923.1344594, "crc32": "0f62c1aa"}

@@ -434,15 +434,17 @@ def simulate(config):
     Parameters
     ----------
     config : dict
-        ``controller``: callable, state (array of floats) -> actions: a number from 0 (closed)
-        to 1 (open) for every valve, a list, tuple or array of one number per valve, or None to
-        leave the valves. A method ``start(scenario)``, if it has one, is called once before
-        the first step. Each run gets a fresh copy.
-        ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or a class with the methods
-        ``state``, ``step`` and ``performance`` of a pystorms scenario.
-        ``metric``: a name in `METRICS` (default: pystorms' own, ``"cumulative"``).
-        ``network``: callable, text -> text, edits the run's private copy of the network.
-        ``name``: label for messages and tables.
+        What to run, by key:
+
+        - ``controller``: callable, state (array of floats) -> actions: a number from 0 (closed)
+          to 1 (open) for every valve, a list, tuple or array of one number per valve, or None to
+          leave the valves. A method ``start(scenario)``, if it has one, is called once before
+          the first step. Each run gets a fresh copy.
+        - ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or a class with the methods
+          ``state``, ``step`` and ``performance`` of a pystorms scenario.
+        - ``metric``: a name in `METRICS` (default: pystorms' own, ``"cumulative"``).
+        - ``network``: callable, text -> text, edits the run's private copy of the network.
+        - ``name``: label for messages and tables.
 
     Returns
     -------

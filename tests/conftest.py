@@ -1,4 +1,4 @@
-"""What several tests need: short storms, a watch on files and processes, fresh interpreters."""
+"""What several tests need: a watch on files and processes, fresh interpreters, the site."""
 
 import contextlib
 import os
@@ -12,6 +12,7 @@ import psutil
 import pytest
 from benchmark import copy_pystorms
 
+ROOT = Path(__file__).parent.parent
 PYSTORMS = Path(find_spec("pystorms").origin).parent
 
 
@@ -74,3 +75,14 @@ def run_python(tmp_path):
         return done.stdout if check else done
 
     return run
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """Return the folder of the built site; a warning of Sphinx's fails every test that uses it."""
+    folder = tmp_path_factory.mktemp("docs")
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "build_site.py", folder], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / "site"

@@ -1,0 +1,350 @@
+"""What users do, in a real browser: the notebook in JupyterLab, and the site from the disk."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+import nbformat
+import psutil
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from conftest import ROOT, scratch_folders, workers_of
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here; the system's packages have one, .ci/run installs it"
+)
+FLAGS = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    sandbox = ["--no-sandbox"] if os.name == "posix" and os.getuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS + sandbox)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """Look for scratch folders alone: browser and kernels run on from test to test."""
+    scratch = scratch_folders()
+    yield
+    assert scratch_folders() - scratch == set()
+
+
+# The site, opened from the disk -------------------------------------------------------
+
+
+@contextmanager
+def open_page(browser, **context):
+    """Open an empty page; fail if it writes an error or asks for anything that is not on disk."""
+    found = []
+    context = browser.new_context(**context)
+    page = context.new_page()
+    page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on(
+        "request",
+        lambda asked: None if asked.url.startswith(("file:", "data:")) else found.append(asked.url),
+    )
+    yield page
+    context.close()
+    assert found == []
+
+
+def audit(page, rules=None):
+    """Return what axe finds, of these rules alone if there are any."""
+    options = {"resultTypes": ["violations"], "preload": False}  # preloading fetches style sheets
+    return (
+        Axe()
+        .run(page, options=options | ({"runOnly": rules} if rules else {}))
+        .response["violations"]
+    )
+
+
+def pages(site):
+    return [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
+
+
+@pytest.mark.parametrize(("scheme", "rules"), [("light", None), ("dark", ["color-contrast"])])
+def test_every_page_loads_and_can_be_read_by_everybody(browser, site, scheme, rules):
+    findings = []
+    for path in pages(site):
+        with open_page(browser, color_scheme=scheme) as page:
+            page.goto(path.as_uri())
+            name = path.relative_to(site).as_posix()
+            for picture in page.locator("article img").all():
+                assert len(picture.get_attribute("alt")) >= 40, name
+                assert picture.evaluate("picture => picture.naturalWidth") > 0, name
+            findings += [
+                f"{name}: {finding['id']}: {node['html'][:200]}"
+                for finding in audit(page, rules)
+                if finding["impact"] in ("serious", "critical")
+                for node in finding["nodes"]
+            ]
+            if path.parent == site:
+                page.screenshot(path=SCREENSHOTS / f"{path.stem}-{scheme}.png", full_page=True)
+    assert findings == []
+
+
+def test_the_audit_finds_what_is_wrong(browser):
+    with open_page(browser) as page:
+        page.set_content('<html lang="en"><title>t</title><main><img src="data:,"></main></html>')
+        findings = {finding["id"] for finding in audit(page)}
+        assert "image-alt" in findings
+
+
+def test_no_page_is_wider_than_a_phone_and_what_scrolls_can_be_reached(browser, site):
+    with open_page(browser, viewport={"width": 360, "height": 740}) as page:
+        for path in pages(site):
+            page.goto(path.as_uri())
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.name
+            assert audit(page, ["scrollable-region-focusable"]) == [], path.name
+        page.goto((site / "index.html").as_uri())
+        page.screenshot(path=SCREENSHOTS / "index-phone.png")
+
+
+def test_search_finds_makespan(browser, site):
+    with open_page(browser) as page:
+        page.goto((site / "index.html").as_uri())
+        page.get_by_role("searchbox").or_(page.locator("input[name=q]")).first.fill("makespan")
+        page.keyboard.press("Enter")
+        results = page.locator("#search-results li a")
+        expect(results.first).to_be_visible()
+        assert any("02. How much faster" in text for text in results.all_text_contents())
+        page.screenshot(path=SCREENSHOTS / "search.png")
+        results.filter(has_text="02. How much faster").first.click()
+        expect(page.locator("article h1")).to_contain_text("How much faster")
+
+
+def test_from_the_landing_page_a_run_that_hangs_is_one_click_away(browser, site):
+    with open_page(browser) as page:
+        page.goto((site / "index.html").as_uri())
+        page.get_by_role("link", name="a pool that never returns").click()
+        expect(page.get_by_role("heading", name="It hangs")).to_be_in_viewport()
+
+
+def test_a_solution_is_hidden_until_it_is_asked_for(browser, site):
+    with open_page(browser) as page:
+        page.goto((site / "notebooks" / "02_serial_versus_parallel.html").as_uri())
+        solution = page.get_by_text("spare_five_and_nine").first
+        expect(solution).to_be_hidden()
+        page.locator("details.hide", has_text="spare_five_and_nine").locator("summary").press(
+            "Enter"
+        )
+        expect(solution).to_be_visible()
+
+
+# Notebooks in JupyterLab --------------------------------------------------------------
+
+PATIENCE = 400_000  # milliseconds; notebook 02 takes two minutes on a quiet machine
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Start JupyterLab on copies of the notebooks; return address, folder and process."""
+    folder = tmp_path_factory.mktemp("lab")
+    notebooks, runtime, settings = folder / "notebooks", folder / "runtime", folder / "settings"
+    shutil.copytree(
+        ROOT / "notebooks", notebooks, ignore=shutil.ignore_patterns(".ipynb_checkpoints")
+    )
+    for plugin, values in {
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+        "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
+    }.items():
+        path = settings / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values), encoding="utf-8")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ServerApp.port=0"]
+    command += [f"--ServerApp.root_dir={notebooks}", "--IdentityProvider.token=storm"]
+    if os.name == "posix" and os.getuid() == 0:
+        command.append("--allow-root")
+    environment = os.environ | {
+        "JUPYTER_RUNTIME_DIR": str(runtime),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
+    with open(folder / "log.txt", "w") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+    try:
+        yield address_of_server(process, runtime, folder / "log.txt"), notebooks, process
+    finally:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        process.wait(30)
+        _, alive = psutil.wait_procs(children, timeout=10)
+        for child in alive:
+            child.kill()
+
+
+def address_of_server(process, runtime, log):
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up and process.poll() is None:
+        for path in runtime.glob("jpserver-*.json"):
+            try:
+                return json.loads(path.read_text("utf-8"))["url"]
+            except ValueError:  # it is being written
+                continue
+        time.sleep(0.2)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def open_notebook(browser, lab, request):
+    """Open a notebook in JupyterLab, made of these cells if there are any; return page and path."""
+    address, folder, _ = lab
+    opened = []
+
+    def open_(name, *sources):
+        path = folder / name
+        if sources:
+            cells = [nbformat.v4.new_code_cell(source) for source in sources]
+            kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+            nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        opened.append(page)
+        page.goto(f"{address}lab/tree/{name}?token=storm&reset", timeout=120_000)
+        expect(page.locator(".jp-Notebook .jp-Cell").first).to_be_visible(timeout=120_000)
+        status = page.locator("#jp-main-statusbar").get_by_text("Python 3 (ipykernel) | Idle")
+        expect(status).to_be_visible(timeout=120_000)
+        return page, path
+
+    yield open_
+    for page in opened:
+        page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
+        page.close()
+
+
+def run_all(page):
+    """Choose Run All in the menu, again if it came before the kernel was connected."""
+    first = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    for _ in range(5):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        with suppress(AssertionError):
+            expect(first).not_to_have_text("[ ]:", timeout=5_000)
+            return
+    raise AssertionError("Run All does nothing")
+
+
+def wait_until_run(page, cells):
+    """Wait until the last of the code cells has its number."""
+    prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
+    expect(prompts).to_have_count(cells)
+    expect(prompts.last).to_have_text(f"[{cells}]:", timeout=PATIENCE)
+
+
+def saved(page, path):
+    """Save the notebook and read it from the disk."""
+    before = path.stat().st_mtime_ns
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+s")
+    give_up = time.monotonic() + 30
+    while path.stat().st_mtime_ns == before:
+        assert time.monotonic() < give_up, "the notebook was not saved"
+        time.sleep(0.2)
+    time.sleep(0.5)
+    return nbformat.read(path, as_version=4)
+
+
+def text(cell):
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def kernels(lab):
+    return psutil.Process(lab[2].pid).children()
+
+
+@pytest.mark.timeout(900)
+def test_notebook_02_runs_from_top_to_bottom(browser, lab, open_notebook):
+    page, path = open_notebook("02_serial_versus_parallel.ipynb")
+    stored = nbformat.read(path, as_version=4)
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    expect(page.locator(".jp-OutputArea-output")).to_have_count(0)
+    run_all(page)
+    code = [cell for cell in stored.cells if cell.cell_type == "code"]
+    wait_until_run(page, len(code))
+    figures = page.locator(".jp-OutputArea-output img")
+    expect(figures).to_have_count(2)
+    for figure in figures.all():
+        figure.scroll_into_view_if_needed()
+        assert figure.evaluate("figure => figure.naturalWidth") > 500
+    expect(page.get_by_text("400221923.134", exact=False).first).to_be_attached()
+    ran = [cell for cell in saved(page, path).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in ran] == list(range(1, len(code) + 1))
+    kinds = [output.output_type for cell in ran for output in cell.outputs]
+    assert "error" not in kinds
+    swarm = next(i for i, cell in enumerate(ran) if "swarm = generate_swarm(" in cell.source)
+    assert text(ran[swarm]) == text(code[swarm]) != ""
+
+
+WAITS = """
+import time
+from pathlib import Path
+from stormswarm_utils import ConstantOpening, generate_swarm, worker
+
+def wait(config):
+    Path(f"mark{config}").touch()
+    time.sleep(600)
+
+config = {"controller": ConstantOpening(0.5), "scenario": "theta"}
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Jupyter interrupts by a signal on POSIX only")
+def test_the_interrupt_button_ends_a_swarm_and_the_kernel_goes_on(lab, open_notebook):
+    page, path = open_notebook(
+        "interrupted.ipynb",
+        WAITS,
+        "generate_swarm([0, 1, 2, 3], wait, 2)",
+        "print(generate_swarm([config], worker, 2) == [worker(config)])",
+    )
+    run_all(page)
+    give_up = time.monotonic() + 60
+    while len(list(path.parent.glob("mark*"))) < 2:
+        assert time.monotonic() < give_up, "the swarm did not start"
+        time.sleep(0.1)
+    workers = [process for kernel in kernels(lab) for process in workers_of(kernel)]
+    assert len(workers) >= 2
+    page.get_by_role("button", name="Interrupt the kernel").click()
+    expect(page.locator(".jp-OutputArea-output", has_text="KeyboardInterrupt")).to_be_visible()
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    page.locator(".jp-CodeCell").last.locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    result = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output")
+    expect(result).to_have_text("True", timeout=60_000)
+
+
+def test_a_progress_bar_is_drawn(open_notebook):
+    page, _ = open_notebook(
+        "progress.ipynb",
+        "from stormswarm_utils import ConstantOpening, generate_swarm, worker",
+        "config = {'controller': ConstantOpening(0.5), 'scenario': 'theta'}",
+        "scores = generate_swarm(config, worker, 2, 6, progress=True)",
+    )
+    run_all(page)
+    bar = page.locator(".jp-OutputArea-output .widget-hprogress, .jp-OutputArea-output progress")
+    expect(bar.first).to_be_visible(timeout=60_000)
+    expect(page.locator(".jp-OutputArea-output", has_text="6/6").first).to_be_visible()

@@ -1,0 +1,65 @@
+"""Build the site: documents, notebooks with their stored outputs, timing records, API.
+
+Usage: python tools/build_site.py [FOLDER]   (default: build; the site is FOLDER/site/index.html)
+
+Sphinx reads one folder, so the pieces are gathered in FOLDER/source first. Nothing is executed
+and nothing is fetched. A warning of Sphinx's is an error.
+"""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from draw_timings import draw_timings
+from sphinx.cmd.build import main as sphinx_build
+
+ROOT = Path(__file__).resolve().parent.parent
+# What a link in a document of the repository points at -> where that is on the site
+ON_THE_SITE = [("../notebooks/", "notebooks/"), ("../CONTRIBUTING.md", "contributing.md")]
+NOTEBOOK_ON_THE_SITE = [("../docs/", "../"), ("../CONTRIBUTING.md", "../contributing.md")]
+
+
+def relink(text, table):
+    """Let the links of a Markdown text point at the same things on the site."""
+    for there, here in table:
+        text = re.sub(rf"\]\({re.escape(there)}", f"]({here}", text)
+    return text
+
+
+def gather(folder):
+    """Copy everything that the site is made of into one folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", folder)
+    shutil.copy(ROOT / "CONTRIBUTING.md", folder / "contributing.md")
+    for page in folder.glob("*.md"):
+        page.write_text(relink(page.read_text("utf-8"), ON_THE_SITE), encoding="utf-8")
+    (folder / "notebooks").mkdir()
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        number = path.name.partition("_")[0]  # by which the notebooks name each other
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = relink(cell.source, NOTEBOOK_ON_THE_SITE)
+        first = notebook.cells[0]
+        first.source = re.sub(r"^# ", f"# {number}. ", first.source, count=1)
+        nbformat.write(notebook, folder / "notebooks" / path.name)
+    draw_timings(ROOT / "docs" / "records", folder / "generated")
+
+
+def main(folder="build"):
+    """Build the site in `folder`; return the exit code."""
+    source, site = Path(folder, "source"), Path(folder, "site")
+    gather(source)
+    shutil.rmtree(site, ignore_errors=True)
+    code = sphinx_build(
+        ["-W", "--keep-going", "-q", "-E", "-d", f"{folder}/doctrees", f"{source}", f"{site}"]
+    )
+    if code == 0:
+        print(f"Open {site / 'index.html'} in a browser; it needs no server and no network.")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
