@@ -21,7 +21,6 @@ from conftest import ROOT
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 
-
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RECORDS = sorted((ROOT / "docs" / "records").glob("2*.json"))
