@@ -14,18 +14,21 @@ import psutil
 class Cluster:
     """Programs on the loopback, a client, and what tests want to know of them."""
 
-    def __init__(self, folder, on_path):
+    def __init__(self, folder, on_path, packages, settings):
         self.folder = Path(folder)
         self.address_file = self.folder / "scheduler.json"
         (self.folder / "empty").mkdir(parents=True)
         # With -S, Python does not read the file that puts an editable install on its path.
         self.flags = [] if on_path else ["-S"]
-        packages = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-        search = [str(Path(__file__).parent)] if on_path else sorted(packages)
+        search = [Path(__file__).parent]
+        if not on_path:
+            installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+            search = [*packages, *sorted(installed)]
         self.environment = os.environ | {
             "DASK_DISTRIBUTED__WORKER__DAEMON": "False",  # so that a job may start a pool
             "DASK_TEMPORARY_DIRECTORY": str(self.folder / "space"),
-            "PYTHONPATH": os.pathsep.join(search),
+            "PYTHONPATH": os.pathsep.join(map(str, search)),
+            **settings,
         }
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.scheduler, self.nannies, self.client, self.programs = None, [], None, []
@@ -87,7 +90,7 @@ class Cluster:
             program.terminate()
         for program in reversed(self.programs):
             with suppress(subprocess.TimeoutExpired):
-                program.wait(timeout=10)
+                program.wait(timeout=5)
             program.kill()
             program.wait()
         for process in psutil.wait_procs(processes, timeout=5)[1]:
@@ -97,13 +100,13 @@ class Cluster:
 
 
 @contextmanager
-def dask_cluster(folder, workers=2, *, on_path=True):
+def dask_cluster(folder, workers=2, *, on_path=True, packages=(), **settings):
     """Start a scheduler and `workers` worker programs of one thread each; yield a `Cluster`.
 
-    They start in an empty folder. Without `on_path` they can import what is installed, but not
-    the project.
+    They start in an empty folder. Without `on_path` they can import what is installed, and what
+    lies in the folders `packages`, but not the project. `settings` are environment variables.
     """
-    cluster = Cluster(folder, on_path)
+    cluster = Cluster(folder, on_path, packages, settings)
     try:
         cluster.start_scheduler()
         cluster.start_workers(workers)

@@ -393,6 +393,15 @@ def test_an_executor_that_forgets_its_jobs_is_not_waited_for(then, serial_scores
     assert [record["start"] is None for record in again.timeline] == [True] * 2 + [False] * 4
 
 
+def test_on_another_machine_the_callers_scratch_folder_is_not_there(serial_scores):
+    class Elsewhere(futures.ThreadPoolExecutor):
+        def submit(self, function, root, *arguments):
+            return super().submit(function, root + "-not-here", *arguments)
+
+    with Elsewhere(1) as executor:
+        assert generate_swarm(SHORT, worker, executor=executor) == serial_scores
+
+
 def test_a_long_job_of_a_living_executor_is_waited_for():
     with futures.ThreadPoolExecutor(1) as executor:
         assert generate_swarm([2.5, 0], time.sleep, executor=executor) == [None, None]
