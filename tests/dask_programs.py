@@ -109,7 +109,8 @@ def dask_cluster(folder, workers=2, *, on_path=True, packages=(), **settings):
     cluster = Cluster(folder, on_path, packages, settings)
     try:
         cluster.start_scheduler()
-        cluster.start_workers(workers)
+        if workers:
+            cluster.start_workers(workers)
         yield cluster
     finally:
         cluster.stop()

@@ -1,0 +1,276 @@
+"""What a cluster costs, beside the local pool, and what it would bring; `make bench CLUSTER=1`.
+
+Measured here with dask's scheduler and two workers as programs of their own on the loopback:
+wall time of two job sets beside the local pool's, and the costs of a job that does nothing, of a
+start, of a byte of result, and of a job's scratch files. `wall_time` makes from these costs the
+wall time of any number of jobs on any number of cores. It is checked twice: `replay` follows every
+job through scheduler and cores, with the durations recorded here; and real workers, more than
+there are cores, run jobs that sleep.
+
+Printed are the tables of docs/scaling-out.md, and build/bench_cluster.json holds all figures:
+
+    {"machine": {...}, "swarms": {name: {side: spread of s}}, "costs": {what: s or bytes},
+     "seconds": {scenario: s of one run}, "table": {cores: {jobs: [s, limit]}},
+     "replay": largest deviation of the model, "sleep": [{...}]}
+
+QUICK=1 takes two rounds in place of five, and fewer jobs.
+"""
+
+import heapq
+import itertools
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from benchmark import PROCESSORS, helper_configs, plain_worker, spread, swarm_jobs
+from dask_programs import dask_cluster
+
+QUICK = bool(os.environ.get("QUICK"))
+ROUNDS = 2 if QUICK else 5
+EMPTY_JOBS = 1000 if QUICK else 5000
+SLEEPERS = 16 if QUICK else 32
+MEBIBYTE = 2**20
+CORES, JOBS = (1, 10, 100, 1000), (10**3, 10**4, 10**5, 10**6)
+
+
+# The model
+
+
+def wall_time(jobs, cores, seconds, costs):
+    """Return the wall time in seconds, and what limits it: cores, scheduler or longest job.
+
+    `seconds` are durations that the jobs have in turn. Each job takes `costs["worker"]` more on
+    its core. The scheduler, or the caller if it is slower, sends one job after the other, each
+    in `costs["serial"]`. Workers start in `costs["start"]`, once, all at the same time.
+    """
+    limits = {
+        "cores": jobs * (statistics.fmean(seconds) + costs["worker"]) / min(cores, jobs),
+        "scheduler": jobs * costs["serial"],
+        "longest job": max(seconds) + costs["worker"],
+    }
+    limit = max(limits, key=limits.get)
+    return costs["start"] + limits[limit], limit
+
+
+def replay(jobs, cores, seconds, costs):
+    """Return the wall time in seconds of the same jobs, followed one by one, longest first."""
+    durations = sorted(itertools.islice(itertools.cycle(seconds), jobs), reverse=True)
+    free = [0.0] * min(cores, jobs)
+    end = 0.0
+    for number, duration in enumerate(durations, start=1):
+        sent = number * costs["serial"]
+        stop = max(sent, free[0]) + duration + costs["worker"]
+        heapq.heapreplace(free, stop)
+        end = max(end, stop)
+    return costs["start"] + end
+
+
+# What is measured
+
+
+def cpu_seconds(processes):
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def nothing(job):
+    return None
+
+
+def give_bytes(number):
+    return os.urandom(number)  # nothing that could be compressed
+
+
+def measure_swarms(cluster):
+    """Time job sets in the local pool and on the cluster, in turns."""
+    from stormswarm_utils import generate_swarm, worker
+
+    took, durations = {}, {}
+    for _, name in itertools.product(range(ROUNDS), ("gamma6", "theta200")):
+        configs = helper_configs(swarm_jobs(name))
+        sides = {"local pool": None, "dask": cluster.client.get_executor()}
+        scores = []
+        for side, executor in sides.items():
+            swarm = generate_swarm(configs, worker, PROCESSORS, executor=executor)
+            took.setdefault(name, {}).setdefault(side, []).append(swarm.seconds)
+            scores.append(list(swarm))
+            durations[name] = [record["stop"] - record["start"] for record in swarm.timeline]
+        assert scores[0] == scores[1]
+    swarms = {
+        name: {side: spread(seconds) for side, seconds in sides.items()}
+        for name, sides in took.items()
+    }
+    return swarms, durations
+
+
+def measure_costs(cluster):
+    """Return what a job costs beside its simulation, in seconds of wall or processor time."""
+    from stormswarm_utils import generate_swarm
+
+    executor = cluster.client.get_executor()
+    watched = {
+        "caller": [psutil.Process()],
+        "scheduler": [psutil.Process(cluster.scheduler.pid)],
+        "worker": cluster.worker_processes(),
+    }
+    before = {who: cpu_seconds(processes) for who, processes in watched.items()}
+    memory = watched["scheduler"][0].memory_info().rss
+    swarm = generate_swarm([*range(EMPTY_JOBS)], nothing, executor=executor)
+    costs = {
+        who: (cpu_seconds(processes) - before[who]) / EMPTY_JOBS
+        for who, processes in watched.items()
+    }
+    costs["memory"] = max(0, watched["scheduler"][0].memory_info().rss - memory) / EMPTY_JOBS
+    costs["empty job, dask"] = swarm.seconds / EMPTY_JOBS
+    costs["serial"] = max(costs["caller"], costs["scheduler"])
+    alone = generate_swarm([*range(EMPTY_JOBS)], nothing, PROCESSORS)
+    first = min(record["start"] for record in alone.timeline)
+    costs["empty job, local pool"] = (alone.seconds - first) / EMPTY_JOBS
+    costs["start of the local pool"] = first
+    for what, number in (("byte, dask", executor), ("byte, local pool", None)):
+        jobs = [MEBIBYTE] * (20 if QUICK else 200)
+        heavy = generate_swarm(jobs, give_bytes, PROCESSORS, executor=number)
+        light = generate_swarm([0] * len(jobs), give_bytes, PROCESSORS, executor=number)
+        costs[what] = max(0.0, heavy.seconds - light.seconds) / (len(jobs) * MEBIBYTE)
+    return costs
+
+
+def measure_files():
+    """Return how many files and bytes one run of gamma has in its scratch folder."""
+    import stormswarm_utils
+
+    with stormswarm_utils.private_engine():
+        plain_worker(("gamma", 1.0))
+        sizes = [path.stat().st_size for path in stormswarm_utils._job.folder.iterdir()]
+    return {"files": len(sizes), "bytes of files": sum(sizes)}
+
+
+def measure_sleep(cluster, costs):
+    """Run sleeping jobs on many workers of this machine, beside the model's wall time for them.
+
+    Here caller, scheduler and workers share the cores, which the costs must be told.
+    """
+    from stormswarm_utils import generate_swarm
+
+    executor = cluster.client.get_executor()
+    shared = sum(costs[who] for who in ("caller", "scheduler", "worker"))
+    here = {
+        "serial": max(costs["serial"], shared / psutil.cpu_count()),
+        "worker": costs["worker"],
+        "start": 0.0,
+    }
+    rows = []
+    for seconds, jobs in ((2.0, 8 * SLEEPERS), (0.5, 20 * SLEEPERS), (0.02, 60 * SLEEPERS)):
+        swarm = generate_swarm([seconds] * jobs, time.sleep, executor=executor)
+        expected, limit = wall_time(jobs, SLEEPERS, [seconds], here)
+        row = {"seconds": seconds, "jobs": jobs, "workers": SLEEPERS, "limit": limit}
+        rows.append(row | {"measured": swarm.seconds, "model": expected})
+    return rows
+
+
+def import_the_helper():
+    import stormswarm_utils
+
+    return stormswarm_utils.__name__
+
+
+def main():
+    from stormswarm_utils import describe_machine
+
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        with dask_cluster(Path(folder, "two"), PROCESSORS) as cluster:
+            cluster.client.run(import_the_helper)
+            started = time.perf_counter() - began
+            print("two workers: job sets")
+            swarms, durations = measure_swarms(cluster)
+            print("two workers: empty jobs")
+            costs = measure_costs(cluster) | measure_files() | {"start": started}
+        print(f"{SLEEPERS} workers: sleeping jobs")
+        with dask_cluster(Path(folder, "many"), 0) as cluster:
+            cluster.nannies.append(
+                cluster.start("worker", "--nworkers", str(SLEEPERS), "--nthreads", "1")
+            )
+            cluster.client.wait_for_workers(SLEEPERS, timeout=300)
+            cluster.client.run(import_the_helper)
+            sleep = measure_sleep(cluster, costs)
+    result = {"machine": describe_machine(), "swarms": swarms, "costs": costs, "sleep": sleep}
+    result |= {"seconds": durations["gamma6"], "table": {}, "replay": 0.0}
+    for cores, jobs in itertools.product(CORES, JOBS):
+        seconds, limit = wall_time(jobs, cores, durations["gamma6"], costs)
+        followed = replay(jobs, cores, durations["gamma6"], costs)
+        result["table"].setdefault(str(cores), {})[str(jobs)] = [seconds, limit, followed]
+        result["replay"] = max(result["replay"], abs(followed / seconds - 1))
+    Path("build").mkdir(exist_ok=True)
+    Path("build", "bench_cluster.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
+    show(result)
+
+
+def clock(seconds):
+    """Write a time in the unit that suits it."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def show(result):
+    costs, serial = result["costs"], result["costs"]["serial"]
+
+    def text(figure):
+        return f"{figure['median']:.2f} ({figure['min']:.2f} to {figure['max']:.2f})"
+
+    print("\n| job set | local pool, s | dask, s | ratio |\n|---|---|---|---|")
+    for name, sides in result["swarms"].items():
+        ratio = sides["dask"]["median"] / sides["local pool"]["median"]
+        print(f"| {name} | {text(sides['local pool'])} | {text(sides['dask'])} | {ratio:.2f} |")
+    rows = {
+        "wall time of an empty job, two workers": [
+            f"{costs['empty job, local pool'] * 1e3:.2f} ms",
+            f"{costs['empty job, dask'] * 1e3:.2f} ms",
+        ],
+        "the caller's processor time, per job": ["", f"{costs['caller'] * 1e3:.2f} ms"],
+        "the scheduler's, per job": ["", f"{costs['scheduler'] * 1e3:.2f} ms"],
+        "a worker's, per job": ["", f"{costs['worker'] * 1e3:.2f} ms"],
+        "the scheduler's memory, per job": ["", f"{costs['memory'] / 1024:.1f} KiB"],
+        "start of two workers": [
+            f"{costs['start of the local pool']:.2f} s",
+            f"{costs['start']:.2f} s",
+        ],
+        "a MiB of result": [
+            f"{costs[f'byte, {side}'] * MEBIBYTE * 1e3:.2f} ms" for side in ("local pool", "dask")
+        ],
+        "files of one gamma run": [f"{costs['files']}, {costs['bytes of files'] / 1024:.0f} KiB"]
+        * 2,
+    }
+    print("\n| cost | local pool | dask |\n|---|---|---|")
+    for what, values in rows.items():
+        print(f"| {what} | {' | '.join(values)} |")
+    seconds = result["seconds"]
+    print(f"\nJobs as gamma6 has them: mean {statistics.fmean(seconds):.2f} s,", end=" ")
+    print(f"longest {max(seconds):.2f} s")
+    print(f"\n| cores | {' | '.join(f'{jobs:,} jobs' for jobs in JOBS)} |")
+    print("|---|" + "---|" * len(JOBS))
+    for cores, row in result["table"].items():
+        marks = {"cores": "", "scheduler": " (scheduler)", "longest job": " (longest job)"}
+        cells = [clock(seconds) + marks[limit] for seconds, limit, _ in row.values()]
+        print(f"| {int(cores):,} | {' | '.join(cells)} |")
+    print(f"\nThe replay of every job differs by at most {result['replay']:.1%}")
+    print(f"The scheduler feeds {1 / serial:.0f} jobs a second:", end=" ")
+    print(
+        ", ".join(f"{cores * serial:.2f} s a job keep {cores:,} cores busy" for cores in CORES[1:])
+    )
+    print("\n| sleep | jobs | workers | model | measured | limit |\n|---|---|---|---|---|---|")
+    for row in result["sleep"]:
+        print(
+            f"| {row['seconds']} s | {row['jobs']} | {row['workers']} | {row['model']:.1f} s "
+            f"| {row['measured']:.1f} s | {row['limit']} |"
+        )
+    print("\nAll figures: build/bench_cluster.json")
+
+
+if __name__ == "__main__":
+    main()
