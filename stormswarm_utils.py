@@ -732,7 +732,7 @@ def _run_jobs(records, payloads, processors, timeout, executor):
     left = {record["job"]: record for record in records}
     fruitless = 0
     while left:
-        begun, waiting, broken, short, lost = len(left), iter([*left.values()]), False, False, False
+        begun, waiting, broken, short = len(left), iter([*left.values()]), False, False
         running, ended = {}, queue.SimpleQueue()
         # The own pool gets few jobs ahead: what it still holds when it breaks is never heard of.
         ahead = 2 * processors if executor is None else _JOBS_AT_AN_EXECUTOR
@@ -746,10 +746,10 @@ def _run_jobs(records, payloads, processors, timeout, executor):
                     if short and ended.empty():
                         yield from _give_up(left.values(), MemoryError, _OUT_OF_MEMORY)
                         return
-                    room = 0 if broken or short or lost else ahead - len(running)
+                    room = 0 if broken or short else ahead - len(running)
                     for record in itertools.islice(waiting, room):
-                        # Root and index make each call unlike any other, for an executor that
-                        # remembers equal calls.
+                        # The root and the index in the record make each call unlike any other,
+                        # for an executor that remembers equal calls.
                         future = submit(_run_job, root, record, payloads[record["job"]], versions)
                         running[future] = record
                         future.add_done_callback(ended.put)
@@ -758,11 +758,11 @@ def _run_jobs(records, payloads, processors, timeout, executor):
                     try:
                         future = ended.get(timeout=1)
                     except queue.Empty:
-                        if any(future.running() for future in running) or (alive() and not lost):
+                        if alive(running, broken):
                             continue
                         break
                     record, error = running.pop(future), _error_of(future)
-                    lost = lost or (executor is not None and future.cancelled())
+                    broken = broken or future.cancelled()
                     if executor is None and isinstance(error, BrokenProcessPool):
                         broken = True
                         continue
@@ -1068,17 +1068,21 @@ def _workers(root, processors, timeout, executor):
         except Exception as error:  # it broke, or was shut down
             return failed(error)
 
-    def takes_work():
-        """Look whether the executor lets a job wait; asked while none ends."""
+    def works(running, broken):
+        """Tell whether there is something to wait for, though no job has ended for a second."""
         nonlocal probe
-        last, probe = probe, submit_to_executor(abs, 0) if probe.done() else probe
-        return _error_of(last) is None if last.done() else True
+        if any(future.running() for future in running):
+            return True
+        if probe.done() and _error_of(probe) is None:  # ask again: it lets a new job wait
+            probe = submit_to_executor(abs, time.perf_counter())
+            return not broken
+        return not broken and not probe.done()
 
     if executor is not None:
         probe = futures.Future()
         probe.set_result(0)
         try:
-            yield submit_to_executor, takes_work
+            yield submit_to_executor, works
         finally:
             probe.cancel()
         return
@@ -1094,7 +1098,7 @@ def _workers(root, processors, timeout, executor):
             return failed(BrokenProcessPool(str(error)))
 
     try:
-        yield submit, lambda: pool.active
+        yield submit, lambda running, broken: pool.active
     finally:
         pool.stop()  # at once, also on Ctrl-C: pebble's own `with` block waits for every job
         pool.join()

@@ -44,8 +44,8 @@ def wall_time(jobs, cores, seconds, costs):
     """Return the wall time in seconds, and what limits it: cores, scheduler or longest job.
 
     `seconds` are durations that the jobs have in turn. Each job takes `costs["worker"]` more on
-    its core. The scheduler, or the caller if it is slower, sends one job after the other, each
-    in `costs["serial"]`. Workers start in `costs["start"]`, once, all at the same time.
+    its core. Caller and scheduler send one job after the other, each in `costs["serial"]`, the
+    wall time of an empty job. Workers start in `costs["start"]`, once, all at the same time.
     """
     limits = {
         "cores": jobs * (statistics.fmean(seconds) + costs["worker"]) / min(cores, jobs),
@@ -125,7 +125,7 @@ def measure_costs(cluster):
     }
     costs["memory"] = max(0, watched["scheduler"][0].memory_info().rss - memory) / EMPTY_JOBS
     costs["empty job, dask"] = swarm.seconds / EMPTY_JOBS
-    costs["serial"] = max(costs["caller"], costs["scheduler"])
+    costs["serial"] = costs["empty job, dask"]
     alone = generate_swarm([*range(EMPTY_JOBS)], nothing, PROCESSORS)
     first = min(record["start"] for record in alone.timeline)
     costs["empty job, local pool"] = (alone.seconds - first) / EMPTY_JOBS
@@ -139,33 +139,33 @@ def measure_costs(cluster):
 
 
 def measure_files():
-    """Return how many files and bytes one run of gamma has in its scratch folder."""
+    """Return how many files and bytes a run of gamma has in its scratch folder, and their time.
+
+    The time is that of writing and removing as many and as large files in the temporary folder.
+    """
     import stormswarm_utils
 
     with stormswarm_utils.private_engine():
         plain_worker(("gamma", 1.0))
         sizes = [path.stat().st_size for path in stormswarm_utils._job.folder.iterdir()]
-    return {"files": len(sizes), "bytes of files": sum(sizes)}
+    began = time.perf_counter()
+    for _ in range(100):
+        with tempfile.TemporaryDirectory() as folder:
+            for number, size in enumerate(sizes):
+                Path(folder, str(number)).write_bytes(bytes(size))
+    took = (time.perf_counter() - began) / 100
+    return {"files": len(sizes), "bytes of files": sum(sizes), "time of files": took}
 
 
 def measure_sleep(cluster, costs):
-    """Run sleeping jobs on many workers of this machine, beside the model's wall time for them.
-
-    Here caller, scheduler and workers share the cores, which the costs must be told.
-    """
+    """Run sleeping jobs on many workers of this machine, beside the model's wall time for them."""
     from stormswarm_utils import generate_swarm
 
-    executor = cluster.client.get_executor()
-    shared = sum(costs[who] for who in ("caller", "scheduler", "worker"))
-    here = {
-        "serial": max(costs["serial"], shared / psutil.cpu_count()),
-        "worker": costs["worker"],
-        "start": 0.0,
-    }
+    executor, costs = cluster.client.get_executor(), costs | {"start": 0.0}
     rows = []
     for seconds, jobs in ((2.0, 8 * SLEEPERS), (0.5, 20 * SLEEPERS), (0.02, 60 * SLEEPERS)):
         swarm = generate_swarm([seconds] * jobs, time.sleep, executor=executor)
-        expected, limit = wall_time(jobs, SLEEPERS, [seconds], here)
+        expected, limit = wall_time(jobs, SLEEPERS, [seconds], costs)
         row = {"seconds": seconds, "jobs": jobs, "workers": SLEEPERS, "limit": limit}
         rows.append(row | {"measured": swarm.seconds, "model": expected})
     return rows
@@ -243,7 +243,9 @@ def show(result):
         "a MiB of result": [
             f"{costs[f'byte, {side}'] * MEBIBYTE * 1e3:.2f} ms" for side in ("local pool", "dask")
         ],
-        "files of one gamma run": [f"{costs['files']}, {costs['bytes of files'] / 1024:.0f} KiB"]
+        f"{costs['files']} files, {costs['bytes of files'] / 1024:.0f} KiB, of a gamma run": [
+            f"{costs['time of files'] * 1e3:.2f} ms"
+        ]
         * 2,
     }
     print("\n| cost | local pool | dask |\n|---|---|---|")
@@ -263,6 +265,8 @@ def show(result):
     print(
         ", ".join(f"{cores * serial:.2f} s a job keep {cores:,} cores busy" for cores in CORES[1:])
     )
+    alone = max(costs["caller"], costs["scheduler"])
+    print(f"A scheduler and a caller with a core each: up to {1 / alone:.0f} jobs a second")
     print("\n| sleep | jobs | workers | model | measured | limit |\n|---|---|---|---|---|---|")
     for row in result["sleep"]:
         print(

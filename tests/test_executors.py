@@ -4,6 +4,7 @@ import math
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import loky
+import nbformat
 import psutil
 import pytest
 from benchmark import plain_worker
@@ -419,3 +421,27 @@ def test_an_executor_holds_only_so_many_jobs_at_a_time(monkeypatch):
     with Watched(1) as executor:
         assert generate_swarm([*range(30)], abs, executor=executor) == [*range(30)]
     assert max(most) <= 3
+
+
+def test_the_example_of_batches_runs(run_python):
+    guide = (Path(__file__).parent.parent / "docs" / "scaling-out.md").read_text("utf-8")
+    (example,) = [
+        block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "batches" in block
+    ]
+    best = min(
+        worker({"scenario": "theta", "controller": ConstantOpening(n / 40)}) for n in range(40)
+    )
+    assert run_python(example) == f"40 {best:.12g}\n"
+
+
+def test_notebook_08_says_how_to_install_dask(run_python):
+    path = Path(__file__).parent.parent / "notebooks" / "08_beyond_one_machine.ipynb"
+    imports = next(
+        cell.source
+        for cell in nbformat.read(path, as_version=4).cells
+        if "from distributed" in cell.source and cell.cell_type == "code"
+    )
+    done = run_python(f"import sys\nsys.modules['distributed'] = None\n{imports}", check=False)
+    assert done.returncode == 1
+    assert "pip install '.[cluster]'" in done.stderr
+    assert "During handling" not in done.stderr
