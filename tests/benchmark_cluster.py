@@ -7,10 +7,11 @@ wall time of any number of jobs on any number of cores. It is checked twice: `re
 job through scheduler and cores, with the durations recorded here; and real workers, more than
 there are cores, run jobs that sleep.
 
-Printed are the tables of docs/scaling-out.md, and build/bench_cluster.json holds all figures:
+Printed, and written to build/bench_cluster.md, is what docs/scaling-out.md has between its two
+comments. build/bench_cluster.json holds all figures:
 
     {"machine": {...}, "swarms": {name: {side: spread of s}}, "costs": {what: s or bytes},
-     "seconds": {scenario: s of one run}, "table": {cores: {jobs: [s, limit]}},
+     "seconds": {scenario: s of one run}, "table": {cores: {jobs: [s, limit, s of the replay]}},
      "replay": largest deviation of the model, "sleep": [{...}]}
 
 QUICK=1 takes two rounds in place of five, and fewer jobs.
@@ -23,6 +24,7 @@ import os
 import statistics
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import psutil
@@ -206,7 +208,8 @@ def main():
         result["replay"] = max(result["replay"], abs(followed / seconds - 1))
     Path("build").mkdir(exist_ok=True)
     Path("build", "bench_cluster.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
-    show(result)
+    Path("build", "bench_cluster.md").write_text(report(result), encoding="utf-8")
+    print(f"\n{report(result)}\nAll figures: build/bench_cluster.json, and this: bench_cluster.md")
 
 
 def clock(seconds):
@@ -217,63 +220,83 @@ def clock(seconds):
     return f"{seconds:.1f} s"
 
 
-def show(result):
-    costs, serial = result["costs"], result["costs"]["serial"]
+def table(*rows):
+    """Write rows of a Markdown table, the first of them its head."""
+    head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
+    return [head, "|---" * len(rows[0]) + "|", *body, ""]
+
+
+def report(result):
+    """Write all figures as docs/scaling-out.md shows them."""
+    costs, sleep, machine = result["costs"], result["sleep"], result["machine"]
 
     def text(figure):
         return f"{figure['median']:.2f} ({figure['min']:.2f} to {figure['max']:.2f})"
 
-    print("\n| job set | local pool, s | dask, s | ratio |\n|---|---|---|---|")
+    lines = [
+        f"{machine['processor']}, {machine['usable cores']} cores, {machine['system']}, "
+        f"Python {machine['python']}, dask {version('distributed')}.",
+        "",
+        f"Wall time of whole swarms on {PROCESSORS} workers, median (minimum to maximum) of "
+        f"{ROUNDS}; the pool starts its workers in this time, dask's have been started before.",
+        "",
+    ]
+    rows, factors = [], {"empty job": 1e3, "byte": MEBIBYTE * 1e3}
     for name, sides in result["swarms"].items():
         ratio = sides["dask"]["median"] / sides["local pool"]["median"]
-        print(f"| {name} | {text(sides['local pool'])} | {text(sides['dask'])} | {ratio:.2f} |")
-    rows = {
-        "wall time of an empty job, two workers": [
-            f"{costs['empty job, local pool'] * 1e3:.2f} ms",
-            f"{costs['empty job, dask'] * 1e3:.2f} ms",
-        ],
-        "the caller's processor time, per job": ["", f"{costs['caller'] * 1e3:.2f} ms"],
-        "the scheduler's, per job": ["", f"{costs['scheduler'] * 1e3:.2f} ms"],
-        "a worker's, per job": ["", f"{costs['worker'] * 1e3:.2f} ms"],
-        "the scheduler's memory, per job": ["", f"{costs['memory'] / 1024:.1f} KiB"],
-        "start of two workers": [
-            f"{costs['start of the local pool']:.2f} s",
-            f"{costs['start']:.2f} s",
-        ],
-        "a MiB of result": [
-            f"{costs[f'byte, {side}'] * MEBIBYTE * 1e3:.2f} ms" for side in ("local pool", "dask")
-        ],
-        f"{costs['files']} files, {costs['bytes of files'] / 1024:.0f} KiB, of a gamma run": [
-            f"{costs['time of files'] * 1e3:.2f} ms"
-        ]
-        * 2,
-    }
-    print("\n| cost | local pool | dask |\n|---|---|---|")
-    for what, values in rows.items():
-        print(f"| {what} | {' | '.join(values)} |")
-    seconds = result["seconds"]
-    print(f"\nJobs as gamma6 has them: mean {statistics.fmean(seconds):.2f} s,", end=" ")
-    print(f"longest {max(seconds):.2f} s")
-    print(f"\n| cores | {' | '.join(f'{jobs:,} jobs' for jobs in JOBS)} |")
-    print("|---|" + "---|" * len(JOBS))
-    for cores, row in result["table"].items():
-        marks = {"cores": "", "scheduler": " (scheduler)", "longest job": " (longest job)"}
-        cells = [clock(seconds) + marks[limit] for seconds, limit, _ in row.values()]
-        print(f"| {int(cores):,} | {' | '.join(cells)} |")
-    print(f"\nThe replay of every job differs by at most {result['replay']:.1%}")
-    print(f"The scheduler feeds {1 / serial:.0f} jobs a second:", end=" ")
-    print(
-        ", ".join(f"{cores * serial:.2f} s a job keep {cores:,} cores busy" for cores in CORES[1:])
+        rows.append((name, text(sides["local pool"]), text(sides["dask"]), f"{ratio:.2f}"))
+    lines += table(("job set", "local pool, s", "dask, s", "ratio"), *rows)
+    local, dask = (
+        [f"{costs[f'{what}, {side}'] * factor:.2f} ms" for what, factor in factors.items()]
+        for side in ("local pool", "dask")
     )
+    files = f"{costs['files']} files, {costs['bytes of files'] / 1024:.0f} KiB"
+    starts = [f"{costs[what]:.2f} s" for what in ("start of the local pool", "start")]
+    lines += table(
+        ("cost", "local pool", "dask"),
+        ("an empty job, wall time", local[0], dask[0]),
+        ("processor time in it: caller", "", f"{costs['caller'] * 1e3:.2f} ms"),
+        ("scheduler", "", f"{costs['scheduler'] * 1e3:.2f} ms"),
+        ("worker", "", f"{costs['worker'] * 1e3:.2f} ms"),
+        ("a job's place in the scheduler's memory", "", f"{costs['memory'] / 1024:.1f} KiB"),
+        ("start of two workers", *starts),
+        ("a MiB of result", local[1], dask[1]),
+        (f"{files}, of a run of gamma", *[f"{costs['time of files'] * 1e3:.2f} ms"] * 2),
+    )
+    seconds = result["seconds"]
+    lines += [
+        f"The model, for jobs of {statistics.fmean(seconds):.2f} s on the average, the longest of "
+        f"{max(seconds):.2f} s:",
+        "",
+    ]
+    marks = {"cores": "", "scheduler": " (scheduler)", "longest job": " (longest job)"}
+    rows = [
+        (f"{int(cores):,}", *(clock(wall) + marks[limit] for wall, limit, _ in row.values()))
+        for cores, row in result["table"].items()
+    ]
+    lines += table(("cores", *(f"{jobs:,} jobs" for jobs in JOBS)), *rows)
+    busy = [f"{cores:,} cores by jobs of {cores * costs['serial']:.2f} s" for cores in CORES[1:]]
     alone = max(costs["caller"], costs["scheduler"])
-    print(f"A scheduler and a caller with a core each: up to {1 / alone:.0f} jobs a second")
-    print("\n| sleep | jobs | workers | model | measured | limit |\n|---|---|---|---|---|---|")
-    for row in result["sleep"]:
-        print(
-            f"| {row['seconds']} s | {row['jobs']} | {row['workers']} | {row['model']:.1f} s "
-            f"| {row['measured']:.1f} s | {row['limit']} |"
+    lines += [
+        f"The replay of every job differs from the model by at most {result['replay']:.1%}. "
+        f"{1 / costs['serial']:.0f} empty jobs a second pass through the scheduler here, which "
+        f"keeps busy {', '.join(busy)} or longer. With a core for itself, the slower of scheduler "
+        f"and caller could do up to {1 / alone:.0f} a second.",
+        "",
+        f"Jobs that sleep, on {sleep[0]['workers']} workers of this machine:",
+        "",
+    ]
+    rows = [
+        (
+            row["jobs"],
+            f"{row['seconds']} s",
+            f"{row['model']:.1f} s",
+            f"{row['measured']:.1f} s",
+            row["limit"],
         )
-    print("\nAll figures: build/bench_cluster.json")
+        for row in sleep
+    ]
+    return "\n".join(lines + table(("jobs", "sleep", "model", "measured", "limit"), *rows))
 
 
 if __name__ == "__main__":
