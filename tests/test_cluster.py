@@ -9,18 +9,20 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
+from dask_programs import dask_cluster
 from short_storms import sweep
 
 import stormswarm_utils
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, worker
 
-pytest.importorskip("distributed", reason="dask is not installed: the extra `cluster`")
-from dask_programs import dask_cluster
-
+pytestmark = pytest.mark.skipif(
+    find_spec("distributed") is None, reason="dask is not installed: the extra `cluster`"
+)
 ROOT = Path(__file__).parent.parent
 JOBS = 120
 

@@ -196,8 +196,10 @@ class TestEveryEngine:
         assert results[5:] == serial_scores
         assert results[3] == serial_scores[2]
         kinds = [type(error) for error in results.failures.values()]
-        assert kinds == [SystemExit, KeyboardInterrupt, RuntimeError, ValueError]
-        assert "NeedsTwo: one" in str(results[2])
+        # Where dask is loaded, it has made exceptions travel that otherwise cannot.
+        assert kinds[2] in (RuntimeError, NeedsTwo)
+        assert [*kinds[:2], kinds[3]] == [SystemExit, KeyboardInterrupt, ValueError]
+        assert "NeedsTwo: one" in results.timeline[2]["error"]
         assert "step 0" in results.timeline[4]["error"]
         assert run_swarm(engine, SHORT, worker) == serial_scores
 
