@@ -37,8 +37,8 @@ lint: $(READY) ## check style and format of code and notebooks
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 
-bench: $(READY) ## time the helper against the published way (QUICK=1: shorter, LONG=1: and 10,000 jobs)
-	@QUICK=$(QUICK) LONG=$(LONG) $(BIN)/python tests/benchmark.py
+bench: $(READY) ## time the helper against the published way (QUICK=1: shorter, LONG=1: and 10,000 jobs, CLUSTER=1: dask)
+	@QUICK=$(QUICK) LONG=$(LONG) CLUSTER=$(CLUSTER) $(BIN)/python tests/benchmark.py
 
 record: $(READY) ## time the page's job sets on this machine, for docs/records (FORCE=1: although it is busy)
 	@FORCE=$(FORCE) QUICK=$(QUICK) $(BIN)/python tools/record_timings.py

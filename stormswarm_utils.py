@@ -641,10 +641,11 @@ class Swarm(list):
     seconds : float
         Wall time of the whole swarm in seconds.
     timeline : list of dict
-        A record per job: ``job`` (index), ``name``, ``scenario``, ``worker`` (counted from 0 in
-        the order of their first start), ``start`` and ``stop`` (seconds since the swarm began)
-        and ``error`` (text, None if all went well). Worker and times are None for a job that
-        never started, or whose result was on the checkpoint.
+        A record per job: ``job`` (index), ``name``, ``scenario``, ``host`` (name of the machine
+        that ran it), ``worker`` (counted from 0 in the order of their first start), ``start`` and
+        ``stop`` (seconds since the swarm began, by the clock of that machine) and ``error`` (text,
+        None if all went well). Host, worker and times are None for a job that never started, or
+        whose result was on the checkpoint.
     failures : dict
         Index of a failed job -> its exception.
     """
@@ -735,7 +736,8 @@ def generate_swarm(
         checkpoint (`stormswarm_checkpoint.fingerprint` says exactly what counts). Results must
         be what JSON can hold, and come back as JSON gives them (a tuple as a list).
     executor : concurrent.futures.Executor, optional
-        Runs the jobs in place of the call's own pool. Its processes must not be forked.
+        Runs the jobs in place of the call's own pool. Its processes must not be forked, can
+        import this module, and have the caller's versions of all that a score depends on.
 
     Returns
     -------
@@ -816,7 +818,8 @@ def _run_jobs(records, payloads, processors, timeout, executor):
         begun, waiting, broken, short = len(left), iter([*left.values()]), False, False
         running, ended = {}, queue.SimpleQueue()
         # The own pool gets few jobs ahead: what it still holds when it breaks is never heard of.
-        ahead = 2 * processors if executor is None else len(left)
+        ahead = 2 * processors if executor is None else _JOBS_AT_AN_EXECUTOR
+        versions = None if executor is None else _versions()
         with (
             tempfile.TemporaryDirectory("", _scratch_prefix(), ignore_cleanup_errors=True) as root,
             _workers(root, min(processors, len(left)), timeout, executor) as (submit, alive),
@@ -828,7 +831,9 @@ def _run_jobs(records, payloads, processors, timeout, executor):
                         return
                     room = 0 if broken or short else ahead - len(running)
                     for record in itertools.islice(waiting, room):
-                        future = submit(_run_job, root, record, payloads[record["job"]])
+                        # The root and the index in the record make each call unlike any other,
+                        # for an executor that remembers equal calls.
+                        future = submit(_run_job, root, record, payloads[record["job"]], versions)
                         running[future] = record
                         future.add_done_callback(ended.put)
                     if not running:
@@ -836,10 +841,11 @@ def _run_jobs(records, payloads, processors, timeout, executor):
                     try:
                         future = ended.get(timeout=1)
                     except queue.Empty:
-                        if alive():
+                        if alive(running, broken):
                             continue
                         break
                     record, error = running.pop(future), _error_of(future)
+                    broken = broken or future.cancelled()
                     if executor is None and isinstance(error, BrokenProcessPool):
                         broken = True
                         continue
@@ -849,6 +855,9 @@ def _run_jobs(records, payloads, processors, timeout, executor):
             finally:
                 for future in running:
                     future.cancel()
+            if left and executor is not None:
+                yield from _give_up(left.values(), RuntimeError, _DROPPED)
+                return
             if left and Path(root, "unguarded").exists():
                 raise RuntimeError(_NO_GUARD)
         # All workers were killed at a moment when none had a job: go on with new ones.
@@ -870,6 +879,8 @@ def _end(record, future, root, timeout):
     else:
         result, failed = _explain(error, record, timeout), True
         seen = _last_seen(root, record["job"])
+    with suppress(OSError):  # a folder with a million files is slow
+        os.unlink(Path(root, f"{record['job']}.started"))
     record.update(seen)
     if failed:
         record["error"] = _describe(result)
@@ -881,6 +892,7 @@ _NO_GUARD = (
     "each worker process imports the script, and would start a swarm of its own."
 )
 _KILLED = "five times, all worker processes ended before they could start a job"
+_DROPPED = "the executor dropped it: it was shut down, or has lost its scheduler"
 _OUT_OF_MEMORY = (
     "the machine is running out of memory, so this job was given up. Return from a worker of "
     "your own only what you need of each run, or run fewer jobs in one call."
@@ -927,10 +939,15 @@ def _check_engine(timeout, executor):
         raise ValueError(f"timeout is a number of seconds above 0, got {timeout!r:.80}")
     if executor is None:
         return
-    if not hasattr(executor, "submit"):
+    if not isinstance(executor, futures.Executor):
         raise ValueError(f"executor is a concurrent.futures.Executor, got {executor!r:.80}")
     if timeout is not None:
-        raise ValueError("timeout needs the call's own pool: no executor can stop a running job")
+        raise ValueError(
+            "timeout needs the call's own pool: no executor can stop a running job. What engines "
+            "offer in its place: dask has client.restart_workers, and workers that may start "
+            "processes (--no-nanny) can run a job that calls generate_swarm([config], worker, 1, "
+            "timeout=...) itself; MPI and batch systems have a time limit for all jobs together"
+        )
     context = getattr(executor, "_mp_context", None)
     if context is not None and context.get_start_method() == "fork":
         raise ValueError(
@@ -1069,6 +1086,7 @@ def _record(job, config, worker):
         "job": job,
         "name": None if name is None else str(name),
         "scenario": scenario,
+        "host": None,
         "worker": None,
         "start": None,
         "stop": None,
@@ -1113,13 +1131,43 @@ _TRACE = "In the worker process:"
 _JOBS_PER_PROCESS = 2000
 # Seconds between pebble's looks at dead workers, time limits and its own end (its default: 0.1).
 _LOOK_EVERY = 0.01
+# Jobs that a caller's executor holds at a time: enough for thousands of workers, and more would
+# only fill its memory.
+_JOBS_AT_AN_EXECUTOR = 10_000
 
 
 @contextmanager
 def _workers(root, processors, timeout, executor):
     """Yield a function that hands a call to a worker process, and one that tells if they live."""
+
+    def failed(error):
+        future = futures.Future()
+        future.set_exception(error)
+        return future
+
+    def submit_to_executor(*call):
+        try:
+            return executor.submit(*call)
+        except Exception as error:  # it broke, or was shut down
+            return failed(error)
+
+    def works(running, broken):
+        """Tell whether there is something to wait for, though no job has ended for a second."""
+        nonlocal probe
+        if any(future.running() for future in running):
+            return True
+        if probe.done() and _error_of(probe) is None:  # ask again: it lets a new job wait
+            probe = submit_to_executor(abs, time.perf_counter())
+            return not broken
+        return not broken and not probe.done()
+
     if executor is not None:
-        yield executor.submit, lambda: True
+        probe = futures.Future()
+        probe.set_result(0)
+        try:
+            yield submit_to_executor, works
+        finally:
+            probe.cancel()
         return
     CONSTS.sleep_unit = _LOOK_EVERY
     spawn, processes = SpawnContext(), []
@@ -1136,12 +1184,10 @@ def _workers(root, processors, timeout, executor):
         try:
             return pool.schedule(_run_for_parent, args=(root, *call), timeout=timeout)
         except RuntimeError as error:  # the pool broke a moment ago
-            future = futures.Future()
-            future.set_exception(BrokenProcessPool(str(error)))
-            return future
+            return failed(BrokenProcessPool(str(error)))
 
     try:
-        yield submit, lambda: pool.active
+        yield submit, lambda running, broken: pool.active
     finally:
         pool.stop()  # at once, also on Ctrl-C: pebble's own `with` block waits for every job
         for one in processes:  # a worker that is still starting would complain of the end
@@ -1185,25 +1231,46 @@ def _progress_bar(total, shown):
     return tqdm(total=total, unit="job")
 
 
-def _run_job(root, record, payload):
+def _run_job(root, record, payload, versions):
     """Run one job in a worker process; whatever it does comes back as bytes and text."""
-    _use_one_thread()
-    root = Path(root) if os.path.isdir(root) else None  # None on another machine
+    if not _is_callers_process(root):
+        _use_one_thread()
+    root = Path(root) if os.access(root, os.W_OK) else None  # None on another machine
     worker = f"{platform.node()} {os.getpid()} {threading.get_ident()}"
-    start, clock = time.time(), time.perf_counter()
-    if root is not None:
-        (root / f"{record['job']}.started").write_text(f"{start}\n{worker}", encoding="utf-8")
     failed, trace = False, ""
-    try:
-        function, config = map(cloudpickle.loads, payload)
-        with _private_engine(root, label=_label(record)):
-            result = function(config)
-        content = cloudpickle.dumps(result)
-    except BaseException as error:  # SystemExit and KeyboardInterrupt concern this job alone
-        failed, trace = True, traceback.format_exc()
-        content = _pickle_error(error)
-    seen = {"worker": worker, "start": start, "stop": start + time.perf_counter() - clock}
+    with _engine_lock:  # threads take turns, and their waiting is no part of a job
+        start, clock = time.time(), time.perf_counter()
+        if root is not None:
+            (root / f"{record['job']}.started").write_text(f"{start}\n{worker}", encoding="utf-8")
+        try:
+            _compare_versions(versions)
+            function, config = map(cloudpickle.loads, payload)
+            with _private_engine(root, label=_label(record)):
+                result = function(config)
+            content = cloudpickle.dumps(result)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt concern this job alone
+            failed, trace = True, traceback.format_exc()
+            content = _pickle_error(error)
+        seen = {"worker": worker, "start": start, "stop": start + time.perf_counter() - clock}
     return content, failed, trace, seen
+
+
+def _is_callers_process(root):
+    """Return whether a job runs in a thread of the process that started the swarm."""
+    own = Path(root).name.startswith(_scratch_prefix())
+    return own and multiprocessing.parent_process() is None
+
+
+def _compare_versions(wanted):
+    """Refuse a job whose score may differ from the caller's in the last digits."""
+    if wanted is None or wanted == _versions():
+        return
+    here = _versions().items()
+    changes = [f"{name} {one}, not {wanted[name]}" for name, one in here if one != wanted[name]]
+    raise RuntimeError(
+        f"this worker process has {', '.join(changes)}, and scores may differ: install the "
+        "caller's versions where the executor's workers run"
+    )
 
 
 def _pickle_error(error):
@@ -1237,7 +1304,13 @@ def _explain(error, record, timeout):
             f"{label}: the executor's processes ended. If none could start: {_NO_GUARD}"
         )
     if isinstance(error, futures.CancelledError):
-        return RuntimeError(f"{label}: the executor cancelled it")
+        return RuntimeError(f"{label}: {_DROPPED}")
+    for cause in (error, error.__cause__):
+        if isinstance(cause, ModuleNotFoundError) and cause.name == __name__:
+            return ModuleNotFoundError(
+                f"{label}: the executor's workers cannot import {__name__}: install the project "
+                "where they run, or send them this file (dask: client.upload_file)"
+            )
     if isinstance(error, ProcessExpired):
         how = f"exit code {error.exitcode}"
         if error.exitcode < 0:
@@ -1262,6 +1335,7 @@ def _timeline(records, began):
     workers = {}
     started = [record for record in records if record["start"] is not None]
     for record in sorted(started, key=operator.itemgetter("start")):
+        record["host"] = record["worker"].rsplit(" ", 2)[0]
         record["worker"] = workers.setdefault(record["worker"], len(workers))
         record["start"] -= began
         record["stop"] -= began
@@ -1271,8 +1345,6 @@ def _timeline(records, began):
 @functools.cache
 def _use_one_thread():
     """Keep BLAS and OpenMP to one thread in a worker process."""
-    if multiprocessing.parent_process() is None:
-        return  # a thread of the user's own process
     from threadpoolctl import threadpool_limits
 
     for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR"):
@@ -1348,6 +1420,7 @@ def describe_machine():
     }
 
 
+@functools.cache
 def _versions():
     """Return the versions of all that the last digits of a score depend on."""
     engine = solver.swmm_get_version()  # 52004 is version 5.2.4

@@ -15,7 +15,8 @@ printed, and build/bench.json holds median, minimum and maximum of every figure:
 
 `bound` is `makespan_bound` of the helper's own serial seconds, `replay` the `makespan` of those
 in the order in which the helper started the jobs. All in seconds. QUICK=1 leaves out the three
-long scenarios, LONG=1 adds 10,000 short jobs with the memory they take.
+long scenarios, LONG=1 adds 10,000 short jobs with the memory they take. CLUSTER=1 measures a dask
+cluster instead, see benchmark_cluster.py.
 
 Published loops write beside their networks, so they are given a copy of pystorms. In the copy,
 delta's moisture deficits are 1 in place of 4, which no current engine opens.
@@ -284,5 +285,9 @@ if __name__ == "__main__":
     if len(sys.argv) == 4:
         figure = globals()[sys.argv[1]](sys.argv[2])
         Path(sys.argv[3]).write_text(json.dumps(figure), encoding="utf-8")
+    elif os.environ.get("CLUSTER"):
+        import benchmark_cluster
+
+        benchmark_cluster.main()
     else:
         main()

@@ -108,6 +108,9 @@ def check_script(words):
 def check_install(words, folder):
     """pip installs the project from a copy, and what it installs can be imported."""
     (source,) = [word for word in words if not word.startswith("-")]
+    if extra := re.fullmatch(r"\.\[(\w+)\]", source):
+        assert extra.group(1) in PROJECT["optional-dependencies"]
+        return
     assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
     ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, folder / "copy", ignore=ignored)
@@ -149,8 +152,9 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         assert "Returns" in run_python(f"from stormswarm_utils import *\n{command}\n")
         return
     words = shlex.split(command)
-    while re.fullmatch(r"[A-Z]+=\S*", words[0]):
-        words = [*words[1:], words[0]]
+    while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
+        setting = words.pop(0)
+        words += [] if setting.startswith(("TMPDIR=", "DASK_")) else [setting]
     program, *rest = words
     if program == "make":
         check_make(rest)
@@ -158,6 +162,10 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         check_script(rest)
     elif program.lstrip("%") == "pip" and rest[:1] == ["install"]:
         check_install(rest[1:], tmp_path)
+    elif program == "mpiexec":
+        assert find_spec("mpi4py.futures") or sys.platform != "linux"
+    elif program in ("dask", "openssl"):
+        assert words[1] in ("scheduler", "worker", "req")  # run by test_cluster_commands.py
     elif command == "git status":
         done = subprocess.run(words, cwd=ROOT, capture_output=True)
         assert done.returncode == 0 or not (ROOT / ".git").exists()
@@ -177,6 +185,7 @@ EXAMPLES = [
     for document in DOCUMENTS
     for number, block in enumerate(blocks(document.read_text("utf-8"), "python"))
     if not block.startswith("%")
+    and "lient" not in block  # those with dask's client are run by test_cluster_commands.py
 ]
 
 

@@ -1,6 +1,5 @@
 """Swarms: order, copies, failures, interrupts, and engines other than the helper's own pool."""
 
-import multiprocessing
 import os
 import pickle
 import signal
@@ -8,11 +7,9 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent import futures
 from itertools import pairwise
 from pathlib import Path
 
-import loky.process_executor
 import numpy as np
 import psutil
 import pystorms
@@ -556,78 +553,3 @@ def test_ctrl_c_in_a_script_stops_at_once_and_leaves_nothing(tmp_path):
     assert errors == ""
     assert psutil.wait_procs(workers, timeout=5)[1] == []
     assert scratch_folders() == before
-
-
-# Executors
-
-
-def spawning_pool():
-    return futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        spawning_pool,
-        lambda: loky.process_executor.ProcessPoolExecutor(2),
-        futures.ThreadPoolExecutor,
-    ],
-    ids=["spawning ProcessPoolExecutor", "loky", "threads"],
-)
-def test_an_executor_of_ones_own(make):
-    with make() as executor:
-        swarm = generate_swarm(SHORT, worker, executor=executor, jobs=9)
-        assert swarm == [worker(one) for one in (SHORT + SHORT)[:9]]
-        assert {record["worker"] for record in swarm.timeline} <= set(range(len(SHORT)))
-        again = generate_swarm(SHORT, worker, executor=executor)
-        assert again == swarm[:6]
-        bad = SHORT[0] | {"controller": throw(SystemExit(1))}
-        mixed = generate_swarm([*SHORT, bad], worker, executor=executor, return_exceptions=True)
-        assert mixed[:6] == again
-        assert type(mixed[6]) is SystemExit
-
-
-def test_jobs_that_an_executor_cancels_are_failures():
-    def stop(config):
-        time.sleep(0.2)
-        executor.shutdown(wait=False, cancel_futures=True)
-        return config
-
-    class Threads(futures.ThreadPoolExecutor):
-        def __reduce__(self):  # the job gets this very executor, though it is pickled
-            return current_executor, ()
-
-    with Threads(1) as executor:
-        executors.append(executor)
-        swarm = generate_swarm([1, 2, 3], stop, executor=executor, return_exceptions=True)
-    assert swarm[0] == 1
-    assert [str(error) for error in swarm[1:]] == [
-        "job 1: the executor cancelled it",
-        "job 2: the executor cancelled it",
-    ]
-
-
-executors = []
-
-
-def current_executor():
-    return executors[-1]
-
-
-def test_an_executor_that_forks_is_refused():
-    if "fork" not in multiprocessing.get_all_start_methods():
-        pytest.skip("this system cannot fork")
-    context = multiprocessing.get_context("fork")
-    with (
-        futures.ProcessPoolExecutor(1, mp_context=context) as executor,
-        pytest.raises(ValueError, match="this executor forks its processes"),
-    ):
-        generate_swarm(SHORT, worker, executor=executor)
-
-
-def test_an_executor_cannot_keep_a_time_limit():
-    with (
-        futures.ThreadPoolExecutor(1) as executor,
-        pytest.raises(ValueError, match="timeout needs the call's own pool"),
-    ):
-        generate_swarm(SHORT, worker, executor=executor, timeout=1)
