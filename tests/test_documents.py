@@ -394,6 +394,10 @@ def test_the_picture_without_records_and_with_one(quick_record, tmp_path):
         assert text.startswith("![Three panels")
         assert text.count("\n| ") == rows + 1
         assert "<svg" in (tmp_path / folder / "timings.svg").read_text("utf-8")
+    today = (tmp_path / "one" / "today.md").read_text("utf-8")
+    assert today.count("\n| ") == 6
+    plain, helper = (quick_record["seconds"][way]["6 serial"][0] for way in record_timings.WAYS)
+    assert f"44.1 s  | {plain:.2f} s | {helper:.2f} s |" in today
     text = (tmp_path / "one" / "timings.md").read_text("utf-8")
     assert "| helper | 6\N{NO-BREAK SPACE}on\N{NO-BREAK SPACE}3 |" in text
     assert "†" in text
