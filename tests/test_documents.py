@@ -35,13 +35,13 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def blocks(text, *languages):
-    """Yield the code blocks of a document in these languages, but for those marked as not run."""
+def blocks(text, *languages, marked=False):
+    """Yield the code blocks of a document in these languages, of those marked as not run or not."""
     tokens = MarkdownIt().parse(text)
     for before, token in zip([None, *tokens], tokens, strict=False):
         if token.type == "fence" and token.info.split(" ")[0] in languages:
-            marked = before is not None and NOT_RUN.search(before.content)
-            if not marked:
+            mark = before is not None and NOT_RUN.fullmatch(before.content.strip())
+            if bool(mark) == marked:
                 yield token.content
 
 
@@ -185,6 +185,35 @@ EXAMPLES = [
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_in_the_documents_runs(example, run_python):
     run_python(example)
+
+
+def wrong_grammar(text):
+    """List what is no Python or shell in the blocks of a document that are marked as not run."""
+    found = []
+    for block in blocks(text, "python", marked=True):
+        try:
+            compile(block, "block", "exec")
+        except SyntaxError as error:
+            found.append(str(error))
+    if shutil.which("bash"):
+        for block in blocks(text, "sh", "bash", marked=True):
+            done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+            found += [done.stderr] if done.returncode else []
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_what_is_not_run_has_at_least_the_right_grammar(document):
+    assert wrong_grammar(document.read_text("utf-8")) == []
+
+
+def test_only_what_is_marked_with_a_reason_is_not_run():
+    block = "```python\nrun(\n```\n"
+    assert list(blocks(block, "python")) == ["run(\n"]
+    assert list(blocks(f"<!-- not run: -->\n{block}", "python")) == ["run(\n"]
+    marked = f"<!-- not run: needs a cluster -->\n{block}"
+    assert list(blocks(marked, "python")) == []
+    assert len(wrong_grammar(marked)) == 1
 
 
 # Links --------------------------------------------------------------------------------
