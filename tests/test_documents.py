@@ -65,7 +65,7 @@ def commands(text):
     for token in MarkdownIt().parse(text):
         for quoted in token.children or []:
             if quoted.type == "code_inline" and re.match(
-                rf"([A-Z]+=\S+ )*({programs})( |$)|help\(", quoted.content
+                rf"([A-Z_]+=\S+ )*({programs})( |$)|help\(", quoted.content
             ):
                 yield quoted.content
 
@@ -88,7 +88,7 @@ def dry_run(*arguments):
 def check_make(words):
     """The target is listed by `make`, takes these variables, and runs files that are there."""
     targets = [word for word in words if "=" not in word]
-    for variable in (word.split("=")[0] for word in words if "=" in word):
+    for variable in {word.split("=")[0] for word in words if "=" in word} - {"TMPDIR"}:
         assert f"$({variable})" in MAKEFILE or f"$(if $({variable})" in MAKEFILE
     for target in targets:
         assert re.search(rf"(?m)^{target}:.* ## ", MAKEFILE), f"make {target}"
@@ -111,7 +111,10 @@ def check_script(words):
 def check_install(words, folder):
     """pip installs the project from a copy, and what it installs can be imported."""
     (source,) = [word for word in words if not word.startswith("-")]
-    assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
+    if match := re.fullmatch(r"\.\[(\w+)\]", source):
+        assert match[1] in PROJECT["optional-dependencies"]
+    else:
+        assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
     ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, folder / "copy", ignore=ignored)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -127,6 +130,38 @@ def check_install(words, folder):
         check=True,
     )
     assert done.stdout.strip() == str(folder / "installed" / "stormswarm_utils.py")
+
+
+def check_dask(words):
+    """dask knows the subcommand and its options; a variable sets an option that dask has."""
+    if not find_spec("distributed"):
+        pytest.skip("dask is not installed")
+    import dask.config
+    import distributed  # noqa: F401  it adds its own options
+
+    settings = [word for word in words if re.match(r"DASK_\w+=", word)]
+    for setting in settings:
+        name = setting.split("=")[0].removeprefix("DASK_").lower()
+        dask.config.get(name.replace("__", ".").replace("_", "-"))
+    command = [sys.executable, "-m", "dask", words[0], "--help"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{option}\b", known), option
+
+
+def check_openssl(words, folder):
+    """The command writes the two files that it names."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=True)
+    for option in ("-keyout", "-out"):
+        assert "BEGIN" in (folder / words[words.index(option) + 1]).read_text("utf-8")
+
+
+def check_mpi(words):
+    """A test runs a script in the same way, on fewer processes."""
+    how = words[words.index("-m") + 1]
+    assert f'"{how}"' in (ROOT / "tests" / "test_executors.py").read_text("utf-8")
 
 
 def check_without_make(command):
@@ -151,7 +186,7 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         assert "Returns" in run_python(f"from stormswarm_utils import *\n{command}\n")
         return
     words = shlex.split(command)
-    while re.fullmatch(r"[A-Z]+=\S*", words[0]):
+    while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
         words = [*words[1:], words[0]]
     program, *rest = words
     if program == "make":
@@ -160,6 +195,12 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         check_script(rest)
     elif program.lstrip("%") == "pip" and rest[:1] == ["install"]:
         check_install(rest[1:], tmp_path)
+    elif program == "dask":
+        check_dask(rest)
+    elif program == "openssl":
+        check_openssl(rest, tmp_path)
+    elif program == "mpiexec":
+        check_mpi(rest)
     elif command == "git status":
         done = subprocess.run(words, cwd=ROOT, capture_output=True)
         assert done.returncode == 0 or not (ROOT / ".git").exists()
