@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=60_000)  # a machine may be busy
 SCREENSHOTS = ROOT / "build" / "screenshots"
 
 
@@ -244,7 +245,7 @@ def run_all(page):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         with suppress(AssertionError):
-            expect(first).not_to_have_text("[ ]:", timeout=5_000)
+            expect(first).not_to_have_text("[ ]:", timeout=10_000)
             return
     raise AssertionError("Run All does nothing")
 
@@ -340,11 +341,11 @@ def test_the_interrupt_button_ends_a_swarm_and_the_kernel_goes_on(lab, open_note
     assert len(workers) >= 2
     page.get_by_role("button", name="Interrupt the kernel").click()
     expect(page.locator(".jp-OutputArea-output", has_text="KeyboardInterrupt")).to_be_visible()
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
     page.locator(".jp-CodeCell").last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     result = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output")
-    expect(result).to_have_text("True", timeout=60_000)
+    expect(result).to_have_text("True")
 
 
 def test_a_progress_bar_is_drawn(open_notebook):
@@ -356,5 +357,5 @@ def test_a_progress_bar_is_drawn(open_notebook):
     )
     run_all(page)
     bar = page.locator(".jp-OutputArea-output .widget-hprogress, .jp-OutputArea-output progress")
-    expect(bar.first).to_be_visible(timeout=60_000)
+    expect(bar.first).to_be_visible()
     expect(page.locator(".jp-OutputArea-output", has_text="6/6").first).to_be_visible()
