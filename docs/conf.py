@@ -10,7 +10,6 @@ copyright = "the stormswarm developers, BSD-3-Clause"
 version = release = version_of("stormswarm")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-suppress_warnings = ["toc.not_readable"]  # a guide that is not written yet
 exclude_patterns = ["generated"]  # is included by the page on timings
 default_role = "py:obj"  # in docstrings, `name` links to what it names
 
@@ -18,8 +17,8 @@ default_role = "py:obj"  # in docstrings, `name` links to what it names
 nb_execution_mode = "off"
 nb_ipywidgets_js = {}  # no scripts from elsewhere
 nb_merge_streams = True
-nb_code_prompt_show = "Show the {type}"
-nb_code_prompt_hide = "Hide the {type}"
+nb_code_prompt_show = "Show the solution"  # what is hidden in a notebook is a solution
+nb_code_prompt_hide = "Hide the solution"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False

@@ -29,6 +29,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=60_000)  # a machine may be busy
 SCREENSHOTS = ROOT / "build" / "screenshots"
 
 
@@ -88,6 +89,8 @@ def pages(site):
 def test_every_page_loads_and_can_be_read_by_everybody(browser, site, scheme, rules):
     findings = []
     for path in pages(site):
+        if scheme == "dark" and "_modules" in path.parts:
+            continue  # long listings, in the colours of every other listing
         with open_page(browser, color_scheme=scheme) as page:
             page.goto(path.as_uri())
             name = path.relative_to(site).as_posix()
@@ -155,7 +158,7 @@ def test_a_solution_is_hidden_until_it_is_asked_for(browser, site):
 
 # Notebooks in JupyterLab --------------------------------------------------------------
 
-PATIENCE = 400_000  # milliseconds; notebook 02 takes two minutes on a quiet machine
+PATIENCE = 600  # seconds; notebook 02 takes two minutes on a quiet machine
 
 
 @pytest.fixture(scope="module")
@@ -242,16 +245,21 @@ def run_all(page):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         with suppress(AssertionError):
-            expect(first).not_to_have_text("[ ]:", timeout=5_000)
+            expect(first).not_to_have_text("[ ]:", timeout=10_000)
             return
     raise AssertionError("Run All does nothing")
 
 
 def wait_until_run(page, cells):
-    """Wait until the last of the code cells has its number."""
+    """Wait until the last of the code cells has its number, or a cell has failed."""
     prompts = page.locator(".jp-CodeCell .jp-InputPrompt")
     expect(prompts).to_have_count(cells)
-    expect(prompts.last).to_have_text(f"[{cells}]:", timeout=PATIENCE)
+    failed = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
+    give_up = time.monotonic() + PATIENCE
+    while prompts.last.text_content() != f"[{cells}]:":
+        assert failed.count() == 0, failed.first.text_content()
+        assert time.monotonic() < give_up, f"still running after {PATIENCE} s"
+        page.wait_for_timeout(500)
 
 
 def saved(page, path):
@@ -283,6 +291,9 @@ def test_notebook_02_runs_from_top_to_bottom(browser, lab, open_notebook):
     page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
     page.get_by_role("button", name="Confirm Kernel Restart").click()
     expect(page.locator(".jp-OutputArea-output")).to_have_count(0)
+    page.get_by_role("menuitem", name="View", exact=True).click()  # solutions have hidden code
+    page.get_by_role("menuitem", name="Expand All Code", exact=True).click()
+    expect(page.locator(".jp-Placeholder-prompt")).to_have_count(0)
     run_all(page)
     code = [cell for cell in stored.cells if cell.cell_type == "code"]
     wait_until_run(page, len(code))
@@ -330,11 +341,11 @@ def test_the_interrupt_button_ends_a_swarm_and_the_kernel_goes_on(lab, open_note
     assert len(workers) >= 2
     page.get_by_role("button", name="Interrupt the kernel").click()
     expect(page.locator(".jp-OutputArea-output", has_text="KeyboardInterrupt")).to_be_visible()
-    assert psutil.wait_procs(workers, timeout=10)[1] == []
+    assert psutil.wait_procs(workers, timeout=20)[1] == []
     page.locator(".jp-CodeCell").last.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
     result = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output")
-    expect(result).to_have_text("True", timeout=60_000)
+    expect(result).to_have_text("True")
 
 
 def test_a_progress_bar_is_drawn(open_notebook):
@@ -346,5 +357,5 @@ def test_a_progress_bar_is_drawn(open_notebook):
     )
     run_all(page)
     bar = page.locator(".jp-OutputArea-output .widget-hprogress, .jp-OutputArea-output progress")
-    expect(bar.first).to_be_visible(timeout=60_000)
+    expect(bar.first).to_be_visible()
     expect(page.locator(".jp-OutputArea-output", has_text="6/6").first).to_be_visible()

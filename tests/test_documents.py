@@ -11,6 +11,7 @@ import tomllib
 from importlib.util import find_spec
 from urllib.parse import unquote
 
+import build_site
 import draw_timings
 import nbformat
 import psutil
@@ -32,13 +33,13 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
-def blocks(text, *languages):
-    """Yield the code blocks of a document in these languages, but for those marked as not run."""
+def blocks(text, *languages, marked=False):
+    """Yield the code blocks of a document in these languages, of those marked as not run or not."""
     tokens = MarkdownIt().parse(text)
     for before, token in zip([None, *tokens], tokens, strict=False):
         if token.type == "fence" and token.info.split(" ")[0] in languages:
-            marked = before is not None and NOT_RUN.search(before.content)
-            if not marked:
+            mark = before is not None and NOT_RUN.fullmatch(before.content.strip())
+            if bool(mark) == marked:
                 yield token.content
 
 
@@ -62,7 +63,7 @@ def commands(text):
     for token in MarkdownIt().parse(text):
         for quoted in token.children or []:
             if quoted.type == "code_inline" and re.match(
-                rf"([A-Z]+=\S+ )*({programs})( |$)|help\(", quoted.content
+                rf"([A-Z_]+=\S+ )*({programs})( |$)|help\(", quoted.content
             ):
                 yield quoted.content
 
@@ -85,7 +86,7 @@ def dry_run(*arguments):
 def check_make(words):
     """The target is listed by `make`, takes these variables, and runs files that are there."""
     targets = [word for word in words if "=" not in word]
-    for variable in (word.split("=")[0] for word in words if "=" in word):
+    for variable in {word.split("=")[0] for word in words if "=" in word} - {"TMPDIR"}:
         assert f"$({variable})" in MAKEFILE or f"$(if $({variable})" in MAKEFILE
     for target in targets:
         assert re.search(rf"(?m)^{target}:.* ## ", MAKEFILE), f"make {target}"
@@ -108,10 +109,10 @@ def check_script(words):
 def check_install(words, folder):
     """pip installs the project from a copy, and what it installs can be imported."""
     (source,) = [word for word in words if not word.startswith("-")]
-    if extra := re.fullmatch(r"\.\[(\w+)\]", source):
-        assert extra.group(1) in PROJECT["optional-dependencies"]
-        return
-    assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
+    if match := re.fullmatch(r"\.\[(\w+)\]", source):
+        assert match[1] in PROJECT["optional-dependencies"]
+    else:
+        assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
     ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, folder / "copy", ignore=ignored)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
@@ -127,6 +128,38 @@ def check_install(words, folder):
         check=True,
     )
     assert done.stdout.strip() == str(folder / "installed" / "stormswarm_utils.py")
+
+
+def check_dask(words):
+    """dask knows the subcommand and its options; a variable sets an option that dask has."""
+    if not find_spec("distributed"):
+        pytest.skip("dask is not installed")
+    import dask.config
+    import distributed  # noqa: F401  it adds its own options
+
+    settings = [word for word in words if re.match(r"DASK_\w+=", word)]
+    for setting in settings:
+        name = setting.split("=")[0].removeprefix("DASK_").lower()
+        dask.config.get(name.replace("__", ".").replace("_", "-"))
+    command = [sys.executable, "-m", "dask", words[0], "--help"]
+    known = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for option in (word for word in words if word.startswith("--")):
+        assert re.search(rf"{option}\b", known), option
+
+
+def check_openssl(words, folder):
+    """The command writes the two files that it names."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed")
+    subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=True)
+    for option in ("-keyout", "-out"):
+        assert "BEGIN" in (folder / words[words.index(option) + 1]).read_text("utf-8")
+
+
+def check_mpi(words):
+    """A test runs a script in the same way, on fewer processes."""
+    how = words[words.index("-m") + 1]
+    assert f'"{how}"' in (ROOT / "tests" / "test_executors.py").read_text("utf-8")
 
 
 def check_without_make(command):
@@ -153,8 +186,7 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         return
     words = shlex.split(command)
     while re.fullmatch(r"[A-Z_]+=\S*", words[0]):
-        setting = words.pop(0)
-        words += [] if setting.startswith(("TMPDIR=", "DASK_")) else [setting]
+        words = [*words[1:], words[0]]
     program, *rest = words
     if program == "make":
         check_make(rest)
@@ -162,10 +194,12 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         check_script(rest)
     elif program.lstrip("%") == "pip" and rest[:1] == ["install"]:
         check_install(rest[1:], tmp_path)
+    elif program == "dask":
+        check_dask(rest)
+    elif program == "openssl":
+        check_openssl(rest, tmp_path)
     elif program == "mpiexec":
-        assert find_spec("mpi4py.futures") or sys.platform != "linux"
-    elif program in ("dask", "openssl"):
-        assert words[1] in ("scheduler", "worker", "req")  # run by test_cluster_commands.py
+        check_mpi(rest)
     elif command == "git status":
         done = subprocess.run(words, cwd=ROOT, capture_output=True)
         assert done.returncode == 0 or not (ROOT / ".git").exists()
@@ -192,6 +226,35 @@ EXAMPLES = [
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_example_in_the_documents_runs(example, run_python):
     run_python(example)
+
+
+def wrong_grammar(text):
+    """List what is no Python or shell in the blocks of a document that are marked as not run."""
+    found = []
+    for block in blocks(text, "python", marked=True):
+        try:
+            compile(block, "block", "exec")
+        except SyntaxError as error:
+            found.append(str(error))
+    if shutil.which("bash"):
+        for block in blocks(text, "sh", "bash", marked=True):
+            done = subprocess.run(["bash", "-n"], input=block, capture_output=True, text=True)
+            found += [done.stderr] if done.returncode else []
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_what_is_not_run_has_at_least_the_right_grammar(document):
+    assert wrong_grammar(document.read_text("utf-8")) == []
+
+
+def test_only_what_is_marked_with_a_reason_is_not_run():
+    block = "```python\nrun(\n```\n"
+    assert list(blocks(block, "python")) == ["run(\n"]
+    assert list(blocks(f"<!-- not run: -->\n{block}", "python")) == ["run(\n"]
+    marked = f"<!-- not run: needs a cluster -->\n{block}"
+    assert list(blocks(marked, "python")) == []
+    assert len(wrong_grammar(marked)) == 1
 
 
 # Links --------------------------------------------------------------------------------
@@ -401,6 +464,10 @@ def test_the_picture_without_records_and_with_one(quick_record, tmp_path):
         assert text.startswith("![Three panels")
         assert text.count("\n| ") == rows + 1
         assert "<svg" in (tmp_path / folder / "timings.svg").read_text("utf-8")
+    today = (tmp_path / "one" / "today.md").read_text("utf-8")
+    assert today.count("\n| ") == 6
+    plain, helper = (quick_record["seconds"][way]["6 serial"][0] for way in record_timings.WAYS)
+    assert f"44.1 s  | {plain:.2f} s | {helper:.2f} s |" in today
     text = (tmp_path / "one" / "timings.md").read_text("utf-8")
     assert "| helper | 6\N{NO-BREAK SPACE}on\N{NO-BREAK SPACE}3 |" in text
     assert "†" in text
@@ -465,17 +532,15 @@ def test_a_formula_needs_no_script(tmp_path):
     assert not [script for script in page.find_all("script", src=True) if "math" in script["src"]]
 
 
-def test_nothing_is_generated_in_the_tree(site):
-    done = subprocess.run(
-        ["git", "status", "--porcelain", "--ignored", "docs", "notebooks", "tools"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        pytest.skip("not a git clone")
-    generated = [line for line in done.stdout.splitlines() if line.startswith(("!!", "??"))]
-    assert [line for line in generated if "__pycache__" not in line] == []
+def test_the_site_is_gathered_without_a_trace_in_the_tree(tmp_path):
+    def tree():
+        folders = [ROOT / name for name in ("docs", "notebooks")]
+        return {path: path.stat().st_mtime_ns for f in folders for path in f.rglob("*")}
+
+    before = tree()
+    build_site.gather(tmp_path / "source")
+    assert tree() == before
+    assert len(list((tmp_path / "source" / "notebooks").iterdir())) == len(NOTEBOOKS)
 
 
 # The continuous check -------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Usage: python tools/draw_timings.py [RECORDS [FOLDER]]   (default: docs/records, build/timings)
 
-Writes timings.svg, and timings.md and machines.md for the page that shows it, into FOLDER.
+Writes timings.svg, and what the site's pages include, timings.md, machines.md and today.md,
+into FOLDER.
 """
 
 import json
@@ -21,7 +22,7 @@ from stormswarm_utils import makespan_bound
 # Job set -> number of runs, number of processes
 JOB_SETS = {"2 on 2": (2, 2), "6 on 3": (6, 3), "6 on 6": (6, 6)}
 # The page's means of seven repetitions, in seconds. Its swarms of six ran two jobs.
-PUBLISHED = {"2 serial": 15.1, "6 serial": 44.1, "2 on 2": 10.8, "6 on 3": 10.8, "6 on 6": 11.1}
+PUBLISHED = {"2 serial": 15.1, "2 on 2": 10.8, "6 serial": 44.1, "6 on 3": 10.8, "6 on 6": 11.1}
 PUBLISHED_STEPS = (25432, 9361)
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the markers differ as well
 LOOKS = {
@@ -174,6 +175,30 @@ def table(rows):
     return "\n".join(lines)
 
 
+def today(records):
+    """Return the page's five timings beside those of the newest record, a Markdown table."""
+    if not records:
+        return "No machine has been recorded yet.\n"
+    record, ways = records[-1], list(records[-1]["seconds"])
+    machine, versions = record["machine"], record["versions"]
+    lines = [
+        f"{short(machine['processor'])}, {machine['usable cores']} cores, {record['date']}, "
+        f"pystorms {versions['pystorms']}, SWMM {versions['SWMM engine']}, Python "
+        f"{versions['python']}; medians:\n",
+        f"| cell | published | {' | '.join(ways)} |",
+        f"|---|---:|{'---:|' * len(ways)}",
+    ]
+    for job_set, published in PUBLISHED.items():
+        jobs, _, processes = job_set.partition(" on ")
+        cell = f"{jobs[0]} runs, one after the other"
+        if processes:
+            cell = f"`generate_swarm(config, worker, {processes}, {jobs})`"
+        mark = "\\*" if jobs == "6" else ""
+        seconds = [f"{statistics.median(record['seconds'][way][job_set]):.2f} s" for way in ways]
+        lines.append(f"| {cell} | {published} s {mark} | {' | '.join(seconds)} |")
+    return "\n".join(lines) + "\n\n\\* two runs\n"
+
+
 def machines(records):
     """Return what the records say of their machines, a Markdown list."""
     if not records:
@@ -209,6 +234,7 @@ def draw_timings(records, folder):
     text = f"![{ALT.format(recorded=recorded)}](generated/timings.svg)\n\n{table(rows)}\n"
     (folder / "timings.md").write_text(text, encoding="utf-8")
     (folder / "machines.md").write_text(machines(records), encoding="utf-8")
+    (folder / "today.md").write_text(today(records), encoding="utf-8")
 
 
 if __name__ == "__main__":

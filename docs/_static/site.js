@@ -1,10 +1,11 @@
-// Code, outputs and tables that are wider than the page can be scrolled with the keyboard.
+// Code, outputs, figures and tables that are wider than the page can be scrolled with the keyboard.
+const WIDE = "pre, .table-wrapper, div.cell_output, p:has(> img)";
 function markScrollable() {
-  for (const block of document.querySelectorAll("article pre, article .table-wrapper")) {
+  for (const block of document.querySelectorAll("article :is(" + WIDE + ")")) {
     if (block.scrollWidth > block.clientWidth) {
       block.tabIndex = 0;
     }
   }
 }
-document.addEventListener("DOMContentLoaded", markScrollable);
+window.addEventListener("load", markScrollable);
 document.addEventListener("toggle", markScrollable, true); // a solution that is opened
