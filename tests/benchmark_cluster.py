@@ -35,23 +35,24 @@ QUICK = bool(os.environ.get("QUICK"))
 ROUNDS = 2 if QUICK else 5
 EMPTY_JOBS = 1000 if QUICK else 5000
 SLEEPERS = 16 if QUICK else 32
-MEBIBYTE = 2**20
+MEBIBYTE, HYDROGRAPHS = 2**20, 14  # MiB of the hydrographs of a run of gamma
 CORES, JOBS = (1, 10, 100, 1000), (10**3, 10**4, 10**5, 10**6)
 
 
 # The model
 
 
-def wall_time(jobs, cores, seconds, costs):
+def wall_time(jobs, cores, seconds, costs, result=0):
     """Return the wall time in seconds, and what limits it: cores, scheduler or longest job.
 
     `seconds` are durations that the jobs have in turn. Each job takes `costs["worker"]` more on
     its core. Caller and scheduler send one job after the other, each in `costs["serial"]`, the
-    wall time of an empty job. Workers start in `costs["start"]`, once, all at the same time.
+    wall time of an empty job, and as long as the bytes of a `result` take. Workers start in
+    `costs["start"]`, once, all at the same time.
     """
     limits = {
         "cores": jobs * (statistics.fmean(seconds) + costs["worker"]) / min(cores, jobs),
-        "scheduler": jobs * costs["serial"],
+        "scheduler": jobs * (costs["serial"] + result * costs["byte, dask"]),
         "longest job": max(seconds) + costs["worker"],
     }
     limit = max(limits, key=limits.get)
@@ -69,6 +70,13 @@ def replay(jobs, cores, seconds, costs):
         heapq.heapreplace(free, stop)
         end = max(end, stop)
     return costs["start"] + end
+
+
+def jobs_per_second(costs, result=0):
+    """Return how many jobs a second pass through the scheduler, whatever the number of cores."""
+    jobs = 10**6
+    wall, _ = wall_time(jobs, jobs, [0.0], costs | {"start": 0.0}, result)
+    return jobs / wall
 
 
 # What is measured
@@ -279,9 +287,14 @@ def report(result):
     alone = max(costs["caller"], costs["scheduler"])
     lines += [
         f"The replay of every job differs from the model by at most {result['replay']:.1%}. "
-        f"{1 / costs['serial']:.0f} empty jobs a second pass through the scheduler here, which "
+        f"{jobs_per_second(costs):.0f} empty jobs a second pass through the scheduler here, which "
         f"keeps busy {', '.join(busy)} or longer. With a core for itself, the slower of scheduler "
         f"and caller could do up to {1 / alone:.0f} a second.",
+        "",
+        f"Runs of gamma that return their hydrographs, {HYDROGRAPHS} MiB each, come back at "
+        f"{jobs_per_second(costs, HYDROGRAPHS * MEBIBYTE):.1f} a second at most, whatever the "
+        "number of cores. A file system that took the files of one job after the other, in the "
+        f"time above, would serve {1 / costs['time of files']:.0f} jobs a second.",
         "",
         f"Jobs that sleep, on {sleep[0]['workers']} workers of this machine:",
         "",
