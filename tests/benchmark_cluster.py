@@ -21,6 +21,7 @@ import heapq
 import itertools
 import json
 import os
+import platform
 import statistics
 import tempfile
 import time
@@ -86,6 +87,11 @@ def cpu_seconds(processes):
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
+def from_first_start(swarm):
+    """Return the wall time in seconds of a swarm without the start of its workers."""
+    return swarm.seconds - min(record["start"] for record in swarm.timeline)
+
+
 def nothing(job):
     return None
 
@@ -137,14 +143,15 @@ def measure_costs(cluster):
     costs["empty job, dask"] = swarm.seconds / EMPTY_JOBS
     costs["serial"] = costs["empty job, dask"]
     alone = generate_swarm([*range(EMPTY_JOBS)], nothing, PROCESSORS)
-    first = min(record["start"] for record in alone.timeline)
-    costs["empty job, local pool"] = (alone.seconds - first) / EMPTY_JOBS
-    costs["start of the local pool"] = first
-    for what, number in (("byte, dask", executor), ("byte, local pool", None)):
-        jobs = [MEBIBYTE] * (20 if QUICK else 200)
-        heavy = generate_swarm(jobs, give_bytes, PROCESSORS, executor=number)
-        light = generate_swarm([0] * len(jobs), give_bytes, PROCESSORS, executor=number)
-        costs[what] = max(0.0, heavy.seconds - light.seconds) / (len(jobs) * MEBIBYTE)
+    costs["start of the local pool"] = min(record["start"] for record in alone.timeline)
+    costs["empty job, local pool"] = from_first_start(alone) / EMPTY_JOBS
+    for what, used in (("byte, dask", executor), ("byte, local pool", None)):
+        sizes = [MEBIBYTE] * (50 if QUICK else 200), [0] * (50 if QUICK else 200)
+        heavy, light = (
+            from_first_start(generate_swarm(size, give_bytes, PROCESSORS, executor=used))
+            for size in sizes
+        )
+        costs[what] = max(0.0, heavy - light) / sum(sizes[0])
     return costs
 
 
@@ -242,7 +249,7 @@ def report(result):
         return f"{figure['median']:.2f} ({figure['min']:.2f} to {figure['max']:.2f})"
 
     lines = [
-        f"{machine['processor']}, {machine['usable cores']} cores, {machine['system']}, "
+        f"{machine['processor']}, {machine['usable cores']} cores, {platform.system()}, "
         f"Python {machine['python']}, dask {version('distributed')}.",
         "",
         f"Wall time of whole swarms on {PROCESSORS} workers, median (minimum to maximum) of "
