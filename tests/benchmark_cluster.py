@@ -21,6 +21,7 @@ import heapq
 import itertools
 import json
 import os
+import platform
 import statistics
 import tempfile
 import time
@@ -35,23 +36,24 @@ QUICK = bool(os.environ.get("QUICK"))
 ROUNDS = 2 if QUICK else 5
 EMPTY_JOBS = 1000 if QUICK else 5000
 SLEEPERS = 16 if QUICK else 32
-MEBIBYTE = 2**20
+MEBIBYTE, HYDROGRAPHS = 2**20, 14  # MiB of the hydrographs of a run of gamma
 CORES, JOBS = (1, 10, 100, 1000), (10**3, 10**4, 10**5, 10**6)
 
 
 # The model
 
 
-def wall_time(jobs, cores, seconds, costs):
+def wall_time(jobs, cores, seconds, costs, result=0):
     """Return the wall time in seconds, and what limits it: cores, scheduler or longest job.
 
     `seconds` are durations that the jobs have in turn. Each job takes `costs["worker"]` more on
     its core. Caller and scheduler send one job after the other, each in `costs["serial"]`, the
-    wall time of an empty job. Workers start in `costs["start"]`, once, all at the same time.
+    wall time of an empty job, and as long as the bytes of a `result` take. Workers start in
+    `costs["start"]`, once, all at the same time.
     """
     limits = {
         "cores": jobs * (statistics.fmean(seconds) + costs["worker"]) / min(cores, jobs),
-        "scheduler": jobs * costs["serial"],
+        "scheduler": jobs * (costs["serial"] + result * costs["byte, dask"]),
         "longest job": max(seconds) + costs["worker"],
     }
     limit = max(limits, key=limits.get)
@@ -71,11 +73,23 @@ def replay(jobs, cores, seconds, costs):
     return costs["start"] + end
 
 
+def jobs_per_second(costs, result=0):
+    """Return how many jobs a second pass through the scheduler, whatever the number of cores."""
+    jobs = 10**6
+    wall, _ = wall_time(jobs, jobs, [0.0], costs | {"start": 0.0}, result)
+    return jobs / wall
+
+
 # What is measured
 
 
 def cpu_seconds(processes):
     return sum(sum(process.cpu_times()[:2]) for process in processes)
+
+
+def from_first_start(swarm):
+    """Return the wall time in seconds of a swarm without the start of its workers."""
+    return swarm.seconds - min(record["start"] for record in swarm.timeline)
 
 
 def nothing(job):
@@ -129,14 +143,15 @@ def measure_costs(cluster):
     costs["empty job, dask"] = swarm.seconds / EMPTY_JOBS
     costs["serial"] = costs["empty job, dask"]
     alone = generate_swarm([*range(EMPTY_JOBS)], nothing, PROCESSORS)
-    first = min(record["start"] for record in alone.timeline)
-    costs["empty job, local pool"] = (alone.seconds - first) / EMPTY_JOBS
-    costs["start of the local pool"] = first
-    for what, number in (("byte, dask", executor), ("byte, local pool", None)):
-        jobs = [MEBIBYTE] * (20 if QUICK else 200)
-        heavy = generate_swarm(jobs, give_bytes, PROCESSORS, executor=number)
-        light = generate_swarm([0] * len(jobs), give_bytes, PROCESSORS, executor=number)
-        costs[what] = max(0.0, heavy.seconds - light.seconds) / (len(jobs) * MEBIBYTE)
+    costs["start of the local pool"] = min(record["start"] for record in alone.timeline)
+    costs["empty job, local pool"] = from_first_start(alone) / EMPTY_JOBS
+    for what, used in (("byte, dask", executor), ("byte, local pool", None)):
+        sizes = [MEBIBYTE] * (50 if QUICK else 200), [0] * (50 if QUICK else 200)
+        heavy, light = (
+            from_first_start(generate_swarm(size, give_bytes, PROCESSORS, executor=used))
+            for size in sizes
+        )
+        costs[what] = max(0.0, heavy - light) / sum(sizes[0])
     return costs
 
 
@@ -234,7 +249,7 @@ def report(result):
         return f"{figure['median']:.2f} ({figure['min']:.2f} to {figure['max']:.2f})"
 
     lines = [
-        f"{machine['processor']}, {machine['usable cores']} cores, {machine['system']}, "
+        f"{machine['processor']}, {machine['usable cores']} cores, {platform.system()}, "
         f"Python {machine['python']}, dask {version('distributed')}.",
         "",
         f"Wall time of whole swarms on {PROCESSORS} workers, median (minimum to maximum) of "
@@ -279,9 +294,14 @@ def report(result):
     alone = max(costs["caller"], costs["scheduler"])
     lines += [
         f"The replay of every job differs from the model by at most {result['replay']:.1%}. "
-        f"{1 / costs['serial']:.0f} empty jobs a second pass through the scheduler here, which "
+        f"{jobs_per_second(costs):.0f} empty jobs a second pass through the scheduler here, which "
         f"keeps busy {', '.join(busy)} or longer. With a core for itself, the slower of scheduler "
         f"and caller could do up to {1 / alone:.0f} a second.",
+        "",
+        f"Runs of gamma that return their hydrographs, {HYDROGRAPHS} MiB each, come back at "
+        f"{jobs_per_second(costs, HYDROGRAPHS * MEBIBYTE):.1f} a second at most, whatever the "
+        "number of cores. A file system that took the files of one job after the other, in the "
+        f"time above, would serve {1 / costs['time of files']:.0f} jobs a second.",
         "",
         f"Jobs that sleep, on {sleep[0]['workers']} workers of this machine:",
         "",

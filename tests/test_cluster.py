@@ -1,10 +1,12 @@
 """Swarms on a dask cluster of real programs: what workers need, and who may be killed."""
 
 import _thread
+import itertools
 import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
@@ -14,11 +16,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from benchmark_cluster import replay, wall_time
 from dask_programs import dask_cluster
 from short_storms import sweep
 
 import stormswarm_utils
-from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, worker
+from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, makespan, worker
 
 pytestmark = pytest.mark.skipif(
     find_spec("distributed") is None, reason="dask is not installed: the extra `cluster`"
@@ -212,3 +215,35 @@ def test_ctrl_c_leaves_the_cluster_to_the_next_swarm(tmp_path):
             generate_swarm([0.5] * 200, time.sleep, executor=executor)
         assert time.monotonic() - began < 15  # the jobs take 50
         assert generate_swarm([1, -2, 3], abs, executor=executor) == [1, 2, 3]
+
+
+# The model of the wall time
+
+
+@pytest.mark.parametrize(
+    ("jobs", "cores", "seconds", "result", "expected"),
+    [
+        (1000, 10, [1.0], 0, (2 + 100.1, "cores")),
+        (1000, 1000, [1.0], 0, (2 + 3.0, "scheduler")),
+        (1000, 1000, [1.0], 10**6, (2 + 13.0, "scheduler")),
+        (100, 1000, [1.0, 5.0], 0, (2 + 5.001, "longest job")),
+    ],
+)
+def test_the_model_names_what_limits(jobs, cores, seconds, result, expected):
+    costs = {"serial": 0.003, "worker": 0.001, "start": 2.0, "byte, dask": 1e-8}
+    wall, limit = wall_time(jobs, cores, seconds, costs, result)
+    assert (pytest.approx(wall), limit) == expected
+
+
+def test_the_replay_is_a_schedule_that_the_model_bounds():
+    free = {"serial": 0.0, "worker": 0.0, "start": 0.0, "byte, dask": 0.0}
+    seconds = [1.0, 2.0, 3.0, 0.5]
+    in_order = sorted(seconds * 5, reverse=True)
+    assert replay(20, 3, seconds, free) == pytest.approx(makespan(in_order, 3))
+    for serial, cores in itertools.product((0.0, 0.001, 0.5), (1, 7, 100)):
+        costs = free | {"serial": serial, "worker": 0.01}
+        followed = replay(200, cores, seconds, costs)
+        bound, _ = wall_time(200, cores, seconds, costs)
+        shared = 200 * (statistics.fmean(seconds) + 0.01) / min(cores, 200)
+        assert bound <= followed + 1e-9
+        assert followed <= shared + 200 * serial + max(seconds) + 0.01  # Graham's bound
