@@ -822,7 +822,11 @@ def _run_jobs(records, payloads, processors, timeout, executor):
         versions = None if executor is None else _versions()
         with (
             tempfile.TemporaryDirectory("", _scratch_prefix(), ignore_cleanup_errors=True) as root,
-            _workers(root, min(processors, len(left)), timeout, executor) as (submit, alive),
+            (
+                _own_pool(root, min(processors, len(left)), timeout)
+                if executor is None
+                else _callers_executor(executor)
+            ) as (submit, alive),
         ):
             try:
                 while True:
@@ -1137,38 +1141,8 @@ _JOBS_AT_AN_EXECUTOR = 10_000
 
 
 @contextmanager
-def _workers(root, processors, timeout, executor):
+def _own_pool(root, processors, timeout):
     """Yield a function that hands a call to a worker process, and one that tells if they live."""
-
-    def failed(error):
-        future = futures.Future()
-        future.set_exception(error)
-        return future
-
-    def submit_to_executor(*call):
-        try:
-            return executor.submit(*call)
-        except Exception as error:  # it broke, or was shut down
-            return failed(error)
-
-    def works(running, broken):
-        """Tell whether there is something to wait for, though no job has ended for a second."""
-        nonlocal probe
-        if any(future.running() for future in running):
-            return True
-        if probe.done() and _error_of(probe) is None:  # ask again: it lets a new job wait
-            probe = submit_to_executor(abs, time.perf_counter())
-            return not broken
-        return not broken and not probe.done()
-
-    if executor is not None:
-        probe = futures.Future()
-        probe.set_result(0)
-        try:
-            yield submit_to_executor, works
-        finally:
-            probe.cancel()
-        return
     CONSTS.sleep_unit = _LOOK_EVERY
     spawn, processes = SpawnContext(), []
 
@@ -1184,7 +1158,7 @@ def _workers(root, processors, timeout, executor):
         try:
             return pool.schedule(_run_for_parent, args=(root, *call), timeout=timeout)
         except RuntimeError as error:  # the pool broke a moment ago
-            return failed(BrokenProcessPool(str(error)))
+            return _failed(BrokenProcessPool(str(error)))
 
     try:
         yield submit, lambda running, broken: pool.active
@@ -1194,6 +1168,40 @@ def _workers(root, processors, timeout, executor):
             if one.is_alive():
                 one.terminate()
         pool.join()
+
+
+@contextmanager
+def _callers_executor(executor):
+    """Yield a function that hands a call to the executor, and one that tells if it still works."""
+    probe = futures.Future()
+    probe.set_result(0)
+
+    def submit(*call):
+        try:
+            return executor.submit(*call)
+        except Exception as error:  # it broke, or was shut down
+            return _failed(error)
+
+    def works(running, broken):
+        """Tell whether there is something to wait for, though no job has ended for a second."""
+        nonlocal probe
+        if any(future.running() for future in running):
+            return True
+        if probe.done() and _error_of(probe) is None:  # ask again: it lets a new job wait
+            probe = submit(abs, time.perf_counter())
+            return not broken
+        return not broken and not probe.done()
+
+    try:
+        yield submit, works
+    finally:
+        probe.cancel()
+
+
+def _failed(error):
+    future = futures.Future()
+    future.set_exception(error)
+    return future
 
 
 def _start_worker(root):
