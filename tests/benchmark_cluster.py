@@ -11,7 +11,8 @@ Printed, and written to build/bench_cluster.md, is what docs/scaling-out.md has 
 comments. build/bench_cluster.json holds all figures:
 
     {"machine": {...}, "swarms": {name: {side: spread of s}}, "costs": {what: s or bytes},
-     "seconds": {scenario: s of one run}, "table": {cores: {jobs: [s, limit, s of the replay]}},
+     "many": {what: s, with many workers}, "seconds": [s of each run of gamma6],
+     "table": {cores: {jobs: [s, limit, s of the replay]}},
      "replay": largest deviation of the model, "sleep": [{...}]}
 
 QUICK=1 takes two rounds in place of five, and fewer jobs.
@@ -122,8 +123,8 @@ def measure_swarms(cluster):
     return swarms, durations
 
 
-def measure_costs(cluster):
-    """Return what a job costs beside its simulation, in seconds of wall or processor time."""
+def measure_empty_jobs(cluster):
+    """Return what an empty job takes, in seconds of wall and of processor time."""
     from stormswarm_utils import generate_swarm
 
     executor = cluster.client.get_executor()
@@ -140,8 +141,15 @@ def measure_costs(cluster):
         for who, processes in watched.items()
     }
     costs["memory"] = max(0, watched["scheduler"][0].memory_info().rss - memory) / EMPTY_JOBS
-    costs["empty job, dask"] = swarm.seconds / EMPTY_JOBS
-    costs["serial"] = costs["empty job, dask"]
+    return costs | {"serial": swarm.seconds / EMPTY_JOBS}
+
+
+def measure_costs(cluster):
+    """Return what a job, a start and a byte cost beside the simulation, in seconds."""
+    from stormswarm_utils import generate_swarm
+
+    executor = cluster.client.get_executor()
+    costs = measure_empty_jobs(cluster)
     alone = generate_swarm([*range(EMPTY_JOBS)], nothing, PROCESSORS)
     costs["start of the local pool"] = min(record["start"] for record in alone.timeline)
     costs["empty job, local pool"] = from_first_start(alone) / EMPTY_JOBS
@@ -178,8 +186,7 @@ def measure_sleep(cluster, costs):
     """Run sleeping jobs on many workers of this machine, beside the model's wall time for them."""
     from stormswarm_utils import generate_swarm
 
-    executor, costs = cluster.client.get_executor(), costs | {"start": 0.0}
-    rows = []
+    executor, rows = cluster.client.get_executor(), []
     for seconds, jobs in ((2.0, 8 * SLEEPERS), (0.5, 20 * SLEEPERS), (0.02, 60 * SLEEPERS)):
         swarm = generate_swarm([seconds] * jobs, time.sleep, executor=executor)
         expected, limit = wall_time(jobs, SLEEPERS, [seconds], costs)
@@ -213,8 +220,10 @@ def main():
             )
             cluster.client.wait_for_workers(SLEEPERS, timeout=300)
             cluster.client.run(import_the_helper)
-            sleep = measure_sleep(cluster, costs)
+            many = measure_empty_jobs(cluster)
+            sleep = measure_sleep(cluster, costs | many | {"start": 0.0})
     result = {"machine": describe_machine(), "swarms": swarms, "costs": costs, "sleep": sleep}
+    result["many"] = many
     result |= {"seconds": durations["gamma6"], "table": {}, "replay": 0.0}
     for cores, jobs in itertools.product(CORES, JOBS):
         seconds, limit = wall_time(jobs, cores, durations["gamma6"], costs)
@@ -256,27 +265,41 @@ def report(result):
         f"{ROUNDS}; the pool starts its workers in this time, dask's have been started before.",
         "",
     ]
-    rows, factors = [], {"empty job": 1e3, "byte": MEBIBYTE * 1e3}
+    rows = []
     for name, sides in result["swarms"].items():
         ratio = sides["dask"]["median"] / sides["local pool"]["median"]
         rows.append((name, text(sides["local pool"]), text(sides["dask"]), f"{ratio:.2f}"))
     lines += table(("job set", "local pool, s", "dask, s", "ratio"), *rows)
-    local, dask = (
-        [f"{costs[f'{what}, {side}'] * factor:.2f} ms" for what, factor in factors.items()]
-        for side in ("local pool", "dask")
-    )
     files = f"{costs['files']} files, {costs['bytes of files'] / 1024:.0f} KiB"
+
+    def milliseconds(*times):
+        return [f"{seconds * 1e3:.2f} ms" for seconds in times]
+
+    rows = [
+        (label, *milliseconds(costs[who], result["many"][who]))
+        for label, who in (
+            ("an empty job, wall time", "serial"),
+            ("processor time in it: caller", "caller"),
+            ("scheduler", "scheduler"),
+            ("all workers", "worker"),
+        )
+    ]
+    rows[0] = (rows[0][0], *milliseconds(costs["empty job, local pool"]), *rows[0][1:])
+    rows[1:] = [(label, "", *times) for label, *times in rows[1:]]
     starts = [f"{costs[what]:.2f} s" for what in ("start of the local pool", "start")]
+    bytes_ = milliseconds(*(costs[f"byte, {side}"] * MEBIBYTE for side in ("local pool", "dask")))
     lines += table(
-        ("cost", "local pool", "dask"),
-        ("an empty job, wall time", local[0], dask[0]),
-        ("processor time in it: caller", "", f"{costs['caller'] * 1e3:.2f} ms"),
-        ("scheduler", "", f"{costs['scheduler'] * 1e3:.2f} ms"),
-        ("worker", "", f"{costs['worker'] * 1e3:.2f} ms"),
-        ("a job's place in the scheduler's memory", "", f"{costs['memory'] / 1024:.1f} KiB"),
-        ("start of two workers", *starts),
-        ("a MiB of result", local[1], dask[1]),
-        (f"{files}, of a run of gamma", *[f"{costs['time of files'] * 1e3:.2f} ms"] * 2),
+        (
+            "cost",
+            "local pool, 2 workers",
+            "dask, 2 workers",
+            f"dask, {sleep[0]['workers']} workers",
+        ),
+        *rows,
+        ("a job's place in the scheduler's memory", "", f"{costs['memory'] / 1024:.1f} KiB", ""),
+        ("start", *starts, ""),
+        ("a MiB of result", *bytes_, ""),
+        (f"{files}, of a run of gamma", *milliseconds(*[costs["time of files"]] * 2), ""),
     )
     seconds = result["seconds"]
     lines += [
@@ -303,7 +326,8 @@ def report(result):
         "number of cores. A file system that took the files of one job after the other, in the "
         f"time above, would serve {1 / costs['time of files']:.0f} jobs a second.",
         "",
-        f"Jobs that sleep, on {sleep[0]['workers']} workers of this machine:",
+        f"Jobs that sleep, on {sleep[0]['workers']} workers of this machine, and the model with "
+        "their cost of an empty job:",
         "",
     ]
     rows = [
