@@ -87,20 +87,24 @@ def serial_scores():
 
 @posix
 def test_killed_workers_and_killed_parents_lose_no_job(tmp_path, serial_scores):
-    """200 real runs: a worker killed every half second, the parent twice; the third call ends."""
+    """200 real runs: a worker killed every half second, the parent twice; the third call ends.
+
+    Where a worker takes longer than that to start, the next one is killed after the next result.
+    """
     path, before, luck = tmp_path / "sweep.jsonl", scratch_folders(), random.Random(1)
     killed = 0
     for parent_dies_at in (60, 130):
         process = start_sweep(tmp_path)
         seen, next_kill = lines(path), time.monotonic() + 0.5
+        at_last_kill = -1
         while process.poll() is None and len(results_on_file(path)) < parent_dies_at:
             time.sleep(0.02)
-            if time.monotonic() > next_kill:
+            if time.monotonic() > next_kill and len(results_on_file(path)) > at_last_kill:
                 workers = workers_of(psutil.Process(process.pid))
                 if workers:
                     luck.choice(workers).kill()
                     killed += 1
-                next_kill += 0.5
+                at_last_kill, next_kill = len(results_on_file(path)), time.monotonic() + 0.5
         workers = workers_of(psutil.Process(process.pid))
         process.kill()
         process.communicate()
