@@ -1,8 +1,8 @@
-// Code, outputs, figures and tables that are wider than the page can be scrolled with the keyboard.
-const WIDE = "pre, .table-wrapper, div.cell_output, p:has(> img)";
+// Code, outputs, figures, formulas and tables that are wider than the page can be scrolled with the keyboard.
+const WIDE = "pre, .table-wrapper, .math-wrapper, .math, div.cell_output, p:has(> img)";
 function markScrollable() {
   for (const block of document.querySelectorAll("article :is(" + WIDE + ")")) {
-    if (block.scrollWidth > block.clientWidth) {
+    if (block.scrollWidth > block.clientWidth || block.scrollHeight > block.clientHeight) {
       block.tabIndex = 0;
     }
   }
