@@ -82,16 +82,17 @@ def short(processor):
 def row(who, way, job_set, serial, parallel, durations, processors, mark):
     """Return what the picture and the table say of one job set."""
     bound = makespan_bound(durations, processors)
+    serial, middle = statistics.median(serial), statistics.median(parallel)
     return {
         "who": who,
         "way": way,
         "set": job_set,
-        "serial": statistics.median(serial),
-        "parallel": statistics.median(parallel),
+        "serial": serial,
+        "parallel": middle,
         "range": (min(parallel), max(parallel)),
         "bound": bound,
-        "speed-up": statistics.median(serial) / statistics.median(parallel),
-        "possible": sum(durations) / bound,
+        "speed-up": serial / middle,
+        "possible": serial / bound,
         "mark": mark,
     }
 
