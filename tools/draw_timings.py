@@ -51,7 +51,7 @@ def published_rows():
             job_set,
             [PUBLISHED[f"{jobs} serial"]],
             [PUBLISHED[job_set]],
-            pair * (jobs // 2),
+            [[seconds] for seconds in pair] * (jobs // 2),
             processors,
             "" if jobs == 2 else "\\*",
         )
@@ -68,7 +68,7 @@ def recorded_rows(record):
                 job_set,
                 seconds[f"{jobs} serial"],
                 seconds[job_set],
-                [min(seconds["open"]), min(seconds["closed"])] * (jobs // 2),
+                [[seconds["open"], seconds["closed"]][job % 2] for job in range(jobs)],
                 min(processors, machine["usable cores"]),
                 "†" if record["forced"] else "",
             )
@@ -80,8 +80,12 @@ def short(processor):
 
 
 def row(who, way, job_set, serial, parallel, durations, processors, mark):
-    """Return what the picture and the table say of one job set."""
-    bound = makespan_bound(durations, processors)
+    """Return what the picture and the table say of one job set.
+
+    The bound in seconds is that of each job's fastest repetition, the possible speed-up that of
+    the medians, as the measured one is.
+    """
+    middles = [statistics.median(seconds) for seconds in durations]
     serial, middle = statistics.median(serial), statistics.median(parallel)
     return {
         "who": who,
@@ -90,9 +94,9 @@ def row(who, way, job_set, serial, parallel, durations, processors, mark):
         "serial": serial,
         "parallel": middle,
         "range": (min(parallel), max(parallel)),
-        "bound": bound,
+        "bound": makespan_bound(map(min, durations), processors),
         "speed-up": serial / middle,
-        "possible": serial / bound,
+        "possible": sum(middles) / makespan_bound(middles, processors),
         "mark": mark,
     }
 
