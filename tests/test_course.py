@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import nbformat
@@ -90,3 +91,10 @@ def test_readme_and_instructor_guide_give_the_minutes_of_the_notebook(path):
 def test_links_between_notebooks_lead_somewhere(path):
     for number in re.findall(r"[Nn]otebooks? (\d\d)", prose(path)):
         assert any(other.name.startswith(number) for other in NOTEBOOKS), number
+
+
+def test_the_index_of_the_site_has_every_notebook():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    entries = re.findall(r"(?m)^notebooks/\S+$", index)
+    for path in NOTEBOOKS:
+        assert any(fnmatch(f"notebooks/{path.stem}", entry) for entry in entries), path.stem
