@@ -3,6 +3,7 @@
 from importlib.metadata import version as version_of
 
 import latex2mathml.converter
+from docutils.nodes import SkipNode
 
 project = "stormswarm"
 author = "The stormswarm developers"
@@ -31,6 +32,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
+html_math_renderer = "mathml"  # see below
 html_title = "stormswarm"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -44,20 +46,13 @@ html_show_search_summary = False  # would read the other pages, which no page on
 def visit_math(self, node):
     """Write a formula as MathML, which browsers draw without a script or a font from elsewhere."""
     self.body.append(latex2mathml.converter.convert(node.astext(), display="inline"))
-    raise_skip()
+    raise SkipNode  # or its LaTeX source would follow
 
 
 def visit_math_block(self, node):
     """Write a formula that stands alone."""
     formula = latex2mathml.converter.convert(node.astext(), display="block")
     self.body.append(self.starttag(node, "div", CLASS="math") + formula + "</div>\n")
-    raise_skip()
-
-
-def raise_skip():
-    """Leave out the LaTeX source that the node holds."""
-    from docutils.nodes import SkipNode
-
     raise SkipNode
 
 
@@ -73,4 +68,3 @@ def setup(app):
     """Register the way formulas are written, and what the theme leaves out."""
     app.connect("html-page-context", give_captions_a_level, priority=900)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
-    app.config.html_math_renderer = "mathml"

@@ -68,7 +68,7 @@ def recorded_rows(record):
                 job_set,
                 seconds[f"{jobs} serial"],
                 seconds[job_set],
-                [[seconds["open"], seconds["closed"]][job % 2] for job in range(jobs)],
+                [seconds["open"], seconds["closed"]] * (jobs // 2),
                 min(processors, machine["usable cores"]),
                 "†" if record["forced"] else "",
             )
