@@ -6,7 +6,6 @@ many runs (`generate_swarm`), reading their timings, and the picture of them.
 
 import atexit
 import functools
-import hashlib
 import heapq
 import importlib
 import itertools
@@ -795,6 +794,8 @@ def generate_swarm(
 
 def _scratch_prefix():
     """Begin the names of this process's scratch folders; its workers find the same."""
+    import hashlib  # here, because worker processes start without it
+
     key = multiprocessing.current_process().authkey
     return f"stormswarm-{hashlib.sha256(key).hexdigest()[:8]}-"
 
@@ -1140,6 +1141,32 @@ _LOOK_EVERY = 0.01
 _JOBS_AT_AN_EXECUTOR = 10_000
 
 
+_ONE_THREAD = {
+    f"{library}_NUM_THREADS": "1"
+    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
+}
+_environment_lock = threading.Lock()
+
+
+class _WorkerProcess(SpawnProcess):
+    """Process that finds one thread for its libraries in the environment it is started with.
+
+    Told later, OpenBLAS would already have a thread per core, which keep each other busy while
+    the worker processes start.
+    """
+
+    def start(self):
+        with _environment_lock:
+            before = {name: os.environ[name] for name in _ONE_THREAD if name in os.environ}
+            os.environ.update(_ONE_THREAD)
+            try:
+                super().start()
+            finally:
+                for name in _ONE_THREAD:
+                    del os.environ[name]
+                os.environ.update(before)
+
+
 @contextmanager
 def _own_pool(root, processors, timeout):
     """Yield a function that hands a call to a worker process, and one that tells if they live."""
@@ -1147,7 +1174,7 @@ def _own_pool(root, processors, timeout):
     spawn, processes = SpawnContext(), []
 
     def process(*args, **kwargs):
-        processes.append(SpawnProcess(*args, **kwargs))
+        processes.append(_WorkerProcess(*args, **kwargs))
         return processes[-1]
 
     spawn.Process = process
@@ -1205,8 +1232,7 @@ def _failed(error):
 
 
 def _start_worker(root):
-    """Prepare a worker process: one thread for the libraries, one that watches the parent."""
-    _use_one_thread()
+    """Prepare a worker process: register its end, and start the thread that watches the parent."""
     atexit.register(_end_if_orphaned, root)
     threading.Thread(target=_end_with_parent, args=(root,), daemon=True).start()
 
@@ -1241,7 +1267,7 @@ def _progress_bar(total, shown):
 
 def _run_job(root, record, payload, versions):
     """Run one job in a worker process; whatever it does comes back as bytes and text."""
-    if not _is_callers_process(root):
+    if versions is not None and not _is_callers_process(root):  # in a caller's executor
         _use_one_thread()
     root = Path(root) if os.access(root, os.W_OK) else None  # None on another machine
     worker = f"{platform.node()} {os.getpid()} {threading.get_ident()}"
@@ -1352,11 +1378,10 @@ def _timeline(records, began):
 
 @functools.cache
 def _use_one_thread():
-    """Keep BLAS and OpenMP to one thread in a worker process."""
+    """Keep BLAS and OpenMP to one thread in a worker process that others have started."""
     from threadpoolctl import threadpool_limits
 
-    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR"):
-        os.environ[f"{library}_NUM_THREADS"] = "1"  # for libraries that are loaded later
+    os.environ.update(_ONE_THREAD)  # for libraries that are loaded later
     threadpool_limits(1)  # for those that are here
 
 

@@ -182,6 +182,18 @@ def test_workers_have_one_thread_for_blas():
     assert generate_swarm(None, threads, 1) == [({1}, "1")]
 
 
+def test_the_callers_own_threads_are_left_alone(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+
+    def told(name):
+        return os.environ.get(name)
+
+    assert generate_swarm(["OMP_NUM_THREADS", "MKL_NUM_THREADS"], told, 2) == ["1", "1"]
+    assert os.environ["OMP_NUM_THREADS"] == "3"
+    assert "MKL_NUM_THREADS" not in os.environ
+
+
 def test_a_progress_bar_is_drawn(capsys):
     generate_swarm([1, 2, 3], square, 1, progress=True)
     assert "3/3" in capsys.readouterr().err
