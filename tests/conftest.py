@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,9 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 from benchmark import copy_pystorms
+from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parent.parent
 PYSTORMS = Path(find_spec("pystorms").origin).parent
+NOT_RUN = re.compile(r"<!-- not run: \S.* -->")  # in the line above a block that no test can run
+
+
+def blocks(text, *languages, marked=False):
+    """Yield the code blocks of a document in these languages, of those marked as not run or not."""
+    tokens = MarkdownIt().parse(text)
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if token.type == "fence" and token.info.split(" ")[0] in languages:
+            mark = before is not None and NOT_RUN.fullmatch(before.content.strip())
+            if bool(mark) == marked:
+                yield token.content
 
 
 def scratch_folders():

@@ -7,25 +7,17 @@ import shutil
 import socket
 import subprocess
 import sys
-import textwrap
 
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import ROOT, blocks
 
 GUIDE = (ROOT / "docs" / "scaling-out.md").read_text("utf-8")
 
 
-def blocks(language):
-    return [
-        textwrap.dedent(block)
-        for block in re.findall(rf"(?ms)^ *```{language}\n(.*?)^ *```", GUIDE)
-    ]
-
-
 def command(beginning):
     """Return the one command of the guide that begins like this."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines = [line for block in blocks(GUIDE, "sh") for line in block.splitlines()]
     (found,) = [line for line in lines if line.startswith(beginning)]
     return found
 
@@ -69,7 +61,7 @@ def needs_dask():
 
 
 def test_the_plain_commands_and_the_example(run_python, tmp_path, port):
-    example, upload = blocks("python")[:2]
+    example, upload = list(blocks(GUIDE, "python"))[:2]
     example, upload = (text.replace("8786", str(port)) for text in (example, upload))
     example = example.replace("print(", f"{upload.replace(chr(10), chr(10) + '    ')}\n    print(")
     with programs(tmp_path, port, command("dask scheduler --host"), command("dask worker tcp")):
@@ -82,7 +74,7 @@ def test_the_plain_commands_and_the_example(run_python, tmp_path, port):
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
 def test_the_commands_for_tls_and_their_example(run_python, tmp_path, port):
     subprocess.run(shlex.split(command("openssl")), cwd=tmp_path, check=True, capture_output=True)
-    (example,) = [block for block in blocks("python") if "Security" in block]
+    (example,) = [block for block in blocks(GUIDE, "python") if "Security" in block]
     example = example.replace("HOST:8786", f"127.0.0.1:{port}")
     example += "print(client.submit(sum, [1, 2]).result(timeout=60))\n"
     tls = command("dask scheduler --protocol tls"), command("dask worker tls")

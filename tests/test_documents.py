@@ -18,7 +18,7 @@ import psutil
 import pytest
 import record_timings
 from bs4 import BeautifulSoup
-from conftest import ROOT
+from conftest import ROOT, blocks
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 
@@ -26,21 +26,10 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RECORDS = sorted((ROOT / "docs" / "records").glob("2*.json"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-NOT_RUN = re.compile(r"<!-- not run: \S.* -->")  # in the line above a block that no test can run
 
 
 def name_of(path):
     return path.relative_to(ROOT).as_posix()
-
-
-def blocks(text, *languages, marked=False):
-    """Yield the code blocks of a document in these languages, of those marked as not run or not."""
-    tokens = MarkdownIt().parse(text)
-    for before, token in zip([None, *tokens], tokens, strict=False):
-        if token.type == "fence" and token.info.split(" ")[0] in languages:
-            mark = before is not None and NOT_RUN.fullmatch(before.content.strip())
-            if bool(mark) == marked:
-                yield token.content
 
 
 # Commands -----------------------------------------------------------------------------
@@ -147,15 +136,6 @@ def check_dask(words):
         assert re.search(rf"{option}\b", known), option
 
 
-def check_openssl(words, folder):
-    """The command writes the two files that it names."""
-    if not shutil.which("openssl"):
-        pytest.skip("openssl is not installed")
-    subprocess.run(["openssl", *words], cwd=folder, capture_output=True, check=True)
-    for option in ("-keyout", "-out"):
-        assert "BEGIN" in (folder / words[words.index(option) + 1]).read_text("utf-8")
-
-
 def check_mpi(words):
     """A test runs a script in the same way, on fewer processes."""
     how = words[words.index("-m") + 1]
@@ -196,13 +176,13 @@ def test_every_command_in_the_documents(command, tmp_path, run_python):
         check_install(rest[1:], tmp_path)
     elif program == "dask":
         check_dask(rest)
-    elif program == "openssl":
-        check_openssl(rest, tmp_path)
     elif program == "mpiexec":
         check_mpi(rest)
     elif command == "git status":
         done = subprocess.run(words, cwd=ROOT, capture_output=True)
         assert done.returncode == 0 or not (ROOT / ".git").exists()
+    elif program == "openssl":
+        assert COMMANDS[command] == "docs/scaling-out.md"  # test_cluster_commands.py runs it
     elif program != "%pip" and program not in ("python", "python3"):  # the bare name of a program
         pytest.fail(f"{COMMANDS[command]}: no test runs or checks `{command}`")
 
