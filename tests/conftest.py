@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,6 +55,14 @@ def nothing_left_behind():
     assert scratch_folders() - scratch == set()
     left = [child for child in workers_of(psutil.Process()) if child not in children]
     assert psutil.wait_procs(left, timeout=10)[1] == []
+
+
+@pytest.fixture
+def ctrl_c_is_heard():
+    """Let SIGINT interrupt, also where the tests were started in the background, which drops it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

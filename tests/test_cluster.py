@@ -205,7 +205,7 @@ def test_a_job_that_kills_its_workers_fails_alone(tmp_path):
     assert "died while running it" in swarm.timeline[1]["error"]
 
 
-def test_ctrl_c_leaves_the_cluster_to_the_next_swarm(tmp_path):
+def test_ctrl_c_leaves_the_cluster_to_the_next_swarm(tmp_path, ctrl_c_is_heard):
     with dask_cluster(tmp_path / "cluster", 2) as cluster:
         executor = cluster.client.get_executor()
         timer = threading.Timer(1.5, _thread.interrupt_main)

@@ -543,7 +543,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a console's Ctrl-C cannot be sent on Windows")
-def test_ctrl_c_in_a_script_stops_at_once_and_leaves_nothing(tmp_path):
+def test_ctrl_c_in_a_script_stops_at_once_and_leaves_nothing(tmp_path, ctrl_c_is_heard):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(mark=str(tmp_path / "mark")))
     before = scratch_folders()
