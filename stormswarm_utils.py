@@ -1152,7 +1152,8 @@ class _WorkerProcess(SpawnProcess):
     """Process that finds one thread for its libraries in the environment it is started with.
 
     Told later, OpenBLAS would already have a thread per core, which keep each other busy while
-    the worker processes start.
+    the worker processes start. Being of this class, a process imports this module as it starts:
+    all workers at once, before they queue for jobs.
     """
 
     def start(self):
@@ -1178,7 +1179,6 @@ def _own_pool(root, processors, timeout):
         return processes[-1]
 
     spawn.Process = process
-    # The initializer lets all workers import this module at once, before they queue for jobs.
     pool = ProcessPool(processors, _JOBS_PER_PROCESS, _start_worker, (root,), context=spawn)
 
     def submit(*call):
