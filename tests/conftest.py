@@ -15,6 +15,8 @@ import pytest
 from benchmark import copy_pystorms
 from markdown_it import MarkdownIt
 
+from stormswarm_utils import stop_workers
+
 ROOT = Path(__file__).parent.parent
 PYSTORMS = Path(find_spec("pystorms").origin).parent
 NOT_RUN = re.compile(r"<!-- not run: \S.* -->")  # in the line above a block that no test can run
@@ -46,13 +48,17 @@ def workers_of(process):
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
-    """Every test leaves the installed scenarios, the temporary folder and the processes alone."""
+    """Every test leaves the installed scenarios and the temporary folder alone.
+
+    Of the processes that it has started, only idle workers are left, which `stop_workers` ends.
+    """
     files, scratch = set(PYSTORMS.rglob("*")), scratch_folders()
     children = workers_of(psutil.Process())
     yield
     new = {path for path in set(PYSTORMS.rglob("*")) - files if path.suffix != ".pyc"}
     assert {path for path in new if path.name != "__pycache__"} == set()
     assert scratch_folders() - scratch == set()
+    stop_workers()
     left = [child for child in workers_of(psutil.Process()) if child not in children]
     assert psutil.wait_procs(left, timeout=10)[1] == []
 

@@ -15,7 +15,7 @@ import pytest
 from short_storms import first_hour
 
 import stormswarm_utils
-from stormswarm_checkpoint import Checkpoint, fingerprint
+from stormswarm.checkpoint import Checkpoint, fingerprint
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, simulate, worker
 
 SHORT = [
@@ -366,7 +366,7 @@ def test_a_module_of_ones_own_counts_by_its_text(tmp_path, monkeypatch):
 
 def test_another_process_gives_the_same_fingerprint(run_python, path):
     source = (
-        "from stormswarm_checkpoint import fingerprint\n"
+        "from stormswarm.checkpoint import fingerprint\n"
         "from stormswarm_utils import ConstantOpening, worker\n"
         "{comment}gain = 0.5\n"
         "class Rule:\n"

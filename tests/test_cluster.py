@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -87,15 +88,24 @@ def two_configs():
     return [opening, opening | {"controller": lambda state: 0.25 * (state > 0.1)}]
 
 
+def make_zip(folder):
+    """Make a zip file with the face and its package at the top, as the guide does."""
+    path = folder / "stormswarm.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in [ROOT / "stormswarm_utils.py", *(ROOT / "stormswarm").glob("*.py")]:
+            archive.write(file, file.relative_to(ROOT))
+    return str(path)
+
+
 def test_workers_get_the_helper_by_upload(tmp_path):
     expected = [worker(config) for config in two_configs()]
     with dask_cluster(tmp_path / "cluster", 2, on_path=False) as cluster:
         executor = cluster.client.get_executor()
-        with pytest.raises(SwarmError, match="cannot import stormswarm_utils") as caught:
+        with pytest.raises(SwarmError, match="cannot import stormswarm") as caught:
             generate_swarm(two_configs(), worker, executor=executor)
         assert "client.upload_file" in str(caught.value)
 
-        cluster.client.upload_file(stormswarm_utils.__file__)
+        cluster.client.upload_file(make_zip(tmp_path))
         swarm = generate_swarm(two_configs(), worker, executor=executor)
         assert swarm == expected
         told = generate_swarm([*range(8)], where(), executor=executor)
@@ -117,7 +127,8 @@ def test_workers_have_the_helper_installed(tmp_path):
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE", "stormswarm_utils.py"):
         shutil.copy(ROOT / name, source)
-    shutil.copy(ROOT / "stormswarm_checkpoint.py", source)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "stormswarm", source / "stormswarm", ignore=ignored)
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     options = ["--no-deps", "--no-build-isolation", "--target", tmp_path / "installed", source]
     subprocess.run([*command, *options], check=True, capture_output=True)

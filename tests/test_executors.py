@@ -26,7 +26,7 @@ from benchmark import plain_worker
 from conftest import workers_of
 from short_storms import first_hour
 
-import stormswarm_utils
+from stormswarm import jobs, pools
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, simulate, worker
 
 OPENINGS = [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
@@ -119,7 +119,7 @@ def run_swarm(engine, config, function, *arguments, **options):
     return generate_swarm(config, function, WORKERS, *arguments, executor=engine[1], **options)
 
 
-class TestEveryEngine:
+class TestEveryPool:
     def test_scores_in_the_order_of_the_jobs(self, engine, serial_scores):
         swarm = run_swarm(engine, SHORT, worker, 9)
         assert swarm == (serial_scores * 2)[:9]
@@ -128,7 +128,7 @@ class TestEveryEngine:
     def test_simulations_come_back_with_their_hydrographs(self, engine):
         (run,) = run_swarm(engine, SHORT[:1], simulate)
         assert run.steps == simulate(SHORT[0]).steps
-        assert {len(series) for series in run.log["states"].values()} == {run.steps}
+        assert {len(series) for series in run.hydrographs["states"].values()} == {run.steps}
 
     def test_the_timeline_names_host_and_worker(self, engine):
         swarm = run_swarm(engine, SHORT, worker, 24)
@@ -213,19 +213,6 @@ class TestEveryEngine:
         assert ran == [3]
         assert swarm.timeline[0]["host"] is None
 
-    def test_workers_have_one_thread(self, engine):
-        def most_threads(config):
-            import numpy as np
-            from threadpoolctl import threadpool_info
-
-            np.ones((2, 2)) @ np.ones((2, 2))
-            return max((library["num_threads"] for library in threadpool_info()), default=1)
-
-        before = most_threads(None)
-        expected = before if engine[0] == "threads" else 1  # the caller's own are left alone
-        assert run_swarm(engine, [1, 2, 3], most_threads) == [expected] * 3
-        assert most_threads(None) == before
-
     def test_a_time_limit_is_kept_or_refused_at_the_call(self, engine, tmp_path):
         def mark_and_sleep(seconds):
             (tmp_path / "ran").touch()
@@ -235,12 +222,12 @@ class TestEveryEngine:
             swarm = run_swarm(engine, 60, mark_and_sleep, 1, timeout=2, return_exceptions=True)
             assert type(swarm[0]) is TimeoutError
             return
-        with pytest.raises(ValueError, match="What engines offer in its place"):
+        with pytest.raises(ValueError, match="Executors offer other means"):
             run_swarm(engine, 60, mark_and_sleep, 1, timeout=2)
         assert not (tmp_path / "ran").exists()
 
     def test_a_job_with_a_pool_of_its_own_keeps_the_time_limit(self, engine):
-        if engine[0] in ("own pool", "loky", "mpi"):
+        if engine[0] in ("loky", "mpi"):
             pytest.skip("its workers cannot start processes")
 
         def limited(config):
@@ -253,8 +240,8 @@ class TestEveryEngine:
         ]
 
     def test_workers_of_other_versions_are_refused(self, engine, monkeypatch):
-        versions = stormswarm_utils._versions() | {"pystorms": "0.9"}
-        monkeypatch.setattr(stormswarm_utils, "_versions", lambda: versions)
+        versions = jobs.read_versions() | {"pystorms": "0.9"}
+        monkeypatch.setattr(jobs, "read_versions", lambda: versions)
         swarm = run_swarm(engine, SHORT[:2], worker, return_exceptions=True)
         if engine[0] in ("own pool", "threads"):  # the caller's own module
             assert swarm.failures == {}
@@ -283,7 +270,7 @@ def test_the_same_under_mpi(tmp_path):
         [
             *(mpiexec, "-n", str(1 + WORKERS), sys.executable, "-m", "mpi4py.futures"),
             *("-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "mpi"),
-            *("-k", "TestEveryEngine", __file__),
+            *("-k", "TestEveryPool", __file__),
         ],
         env=os.environ
         | {
@@ -298,7 +285,7 @@ def test_the_same_under_mpi(tmp_path):
         text=True,
         timeout=300,
     )
-    tests = [name for name in vars(TestEveryEngine) if name.startswith("test_")]
+    tests = [name for name in vars(TestEveryPool) if name.startswith("test_")]
     assert f"{len(tests) - 1} passed, 1 skipped" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0
 
@@ -321,7 +308,7 @@ def test_what_is_no_executor_is_refused():
     class Client:  # dask's has a method submit too, and is no executor
         submit = None
 
-    with pytest.raises(ValueError, match="executor is a concurrent"):
+    with pytest.raises(TypeError, match="executor must be a concurrent"):
         generate_swarm(SHORT, worker, executor=Client())
 
 
@@ -399,8 +386,8 @@ def test_an_executor_that_forgets_its_jobs_is_not_waited_for(then, serial_scores
 
 def test_on_another_machine_the_callers_scratch_folder_is_not_there(serial_scores):
     class Elsewhere(futures.ThreadPoolExecutor):
-        def submit(self, function, root, *arguments):
-            return super().submit(function, root + "-not-here", *arguments)
+        def submit(self, function, call, parts, root, *arguments):
+            return super().submit(function, call, parts, root + "-not-here", *arguments)
 
     with Elsewhere(1) as executor:
         assert generate_swarm(SHORT, worker, executor=executor) == serial_scores
@@ -412,7 +399,7 @@ def test_a_long_job_of_a_living_executor_is_waited_for():
 
 
 def test_an_executor_holds_only_so_many_jobs_at_a_time(monkeypatch):
-    monkeypatch.setattr(stormswarm_utils, "_JOBS_AT_AN_EXECUTOR", 3)
+    monkeypatch.setattr(pools, "AT_AN_EXECUTOR", 3)
     most = []
 
     class Watched(futures.ThreadPoolExecutor):

@@ -167,7 +167,7 @@ def test_the_hydrographs_stay_in_the_worker_unless_asked_for():
     score, run = generate_swarm(SHORT[0], worker, 1)[0], generate_swarm(SHORT[0], simulate, 1)[0]
     assert type(score) is float
     assert run.performance == score
-    assert len(run.log["states"]["depthN P1"]) == run.steps
+    assert len(run.hydrographs["states"]["depthN P1"]) == run.steps
 
 
 def test_workers_have_one_thread_for_blas():
@@ -224,25 +224,66 @@ def test_a_loop_of_ones_own_in_this_process_leaves_no_file_and_no_guard():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "error"),
     [
-        ({"processors": 0}, "processors is a whole number of at least 1, got 0"),
-        ({"processors": 1.5}, "processors is a whole number of at least 1, got 1.5"),
-        ({"jobs": 1}, "jobs is a whole number of at least 6, got 1"),
-        ({"jobs": "six"}, "jobs is a whole number of at least 6, got 'six'"),
-        ({"timeout": 0}, "timeout is a number of seconds above 0, got 0"),
-        ({"timeout": float("nan")}, "timeout is a number of seconds above 0, got nan"),
-        ({"executor": 3}, "executor is a concurrent.futures.Executor, got 3"),
+        ({"processors": 0}, ValueError("processors must be an integer of at least 1, got 0")),
+        ({"processors": 1.5}, TypeError("processors must be an integer of at least 1, got 1.5")),
+        ({"processors": True}, TypeError("processors must be an integer of at least 1, got True")),
+        ({"jobs": 1}, ValueError("jobs must be an integer of at least 6, got 1")),
+        ({"jobs": "six"}, TypeError("jobs must be an integer of at least 6, got 'six'")),
+        (
+            {"jobs": 10**30},
+            ValueError(f"jobs must be a number of jobs that a list can hold, got {10**30}"),
+        ),
+        ({"timeout": 0}, ValueError("timeout must be a number of seconds above 0, got 0")),
+        ({"timeout": True}, TypeError("timeout must be a number of seconds, got True")),
+        ({"timeout": "1"}, TypeError("timeout must be a number of seconds, got '1'")),
+        (
+            {"timeout": float("nan")},
+            ValueError("timeout must be a number of seconds above 0, got nan"),
+        ),
+        ({"executor": 3}, TypeError("executor must be a concurrent.futures.Executor, got 3")),
+        (
+            {"max_tasks_per_child": 0},
+            ValueError("max_tasks_per_child must be an integer of at least 1, got 0"),
+        ),
     ],
 )
-def test_bad_arguments(arguments, message):
-    with pytest.raises(ValueError) as caught:
+def test_bad_arguments(arguments, error):
+    with pytest.raises(type(error)) as caught:
         generate_swarm(SHORT, worker, **arguments)
-    assert message in str(caught.value)
+    assert str(caught.value) == str(error)
+
+
+def test_more_processors_than_any_machine_has_are_as_many_as_jobs():
+    assert generate_swarm([1, 2], square, 10**30) == [1, 4]
+
+
+@pytest.mark.parametrize("worker", [None, "worker", 5, SHORT])
+def test_a_worker_that_is_no_function_is_refused(worker):
+    with pytest.raises(TypeError, match="worker must be a callable, config -> result, got"):
+        generate_swarm(SHORT, worker)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sets a limit that only POSIX has")
+def test_more_processes_than_open_files_allow_are_refused(run_python):
+    printed = run_python("""
+import resource
+from stormswarm_utils import generate_swarm
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+try:
+    generate_swarm([1] * 100, abs, 100)
+except ValueError as error:
+    print(error)
+print(generate_swarm([1] * 10, abs, 3))
+""")
+    first, second = printed.splitlines()
+    assert first.startswith("processors must be at most 8 here, got 100: each worker process needs")
+    assert second == str([1] * 10)
 
 
 def test_a_generator_of_configs_is_no_list():
-    with pytest.raises(ValueError, match=r"configs are a list: put list\(...\) around"):
+    with pytest.raises(TypeError, match=r"configs must be a list: put list\(...\) around"):
         generate_swarm((one for one in SHORT), worker)
 
 
@@ -255,12 +296,18 @@ def test_jobs_without_configs():
     ("change", "message"),
     [
         ({"controler": 1}, "job 1: unknown config key 'controler'; allowed are controller, "),
-        ({"controller": 0.5}, "job 1: a config needs a controller, a callable"),
+        (
+            {"controller": 0.5},
+            "job 1: controller must be a callable from state to actions, got 0.5",
+        ),
         ({"scenario": "gama"}, "job 1: unknown scenario 'gama'; allowed are alpha, beta, gamma"),
-        ({"scenario": 7}, "job 1: scenario 7 is neither a name nor a class"),
+        ({"scenario": 7}, "job 1: scenario must be a name, or a class or function that makes"),
+        ({"scenario": dict}, "job 1: scenario must be a name, or a class or function that makes"),
         ({"metric": "worst"}, "job 1: unknown metric 'worst'; allowed are mean, cumulative"),
-        ({"metric": []}, "job 1: unknown metric []"),
-        ({"network": "net.inp"}, "job 1: network is a callable from text to text, got 'net.inp'"),
+        ({"metric": []}, "job 1: metric must be a name, got []"),
+        ({"network": "net.inp"}, "job 1: network must be a callable from text to text, got 'net"),
+        ({"seed": 1.5}, "job 1: seed must be an integer, got 1.5"),
+        ({"seed": -1}, "job 1: seed must be from 0 to 2**32 - 1, got -1"),
     ],
 )
 @pytest.mark.parametrize("run", [worker, simulate])
@@ -269,18 +316,19 @@ def test_a_bad_config_is_named_before_anything_runs(change, message, run, tmp_pa
         Path(tmp_path, "ran").touch()
 
     configs = [SHORT[0] | {"controller": mark}, SHORT[1] | change]
-    with pytest.raises(ValueError) as caught:
+    error = TypeError if " must be a" in message else ValueError
+    with pytest.raises(error) as caught:
         generate_swarm(configs, run, 2)
     assert message in str(caught.value)
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(error) as caught:
         run(configs[1])
     assert str(caught.value).startswith(message.removeprefix("job 1: "))
 
 
 def test_a_config_without_controller_or_that_is_no_dict():
     for config in ({"scenario": "theta"}, "theta", None):
-        with pytest.raises(ValueError, match="controller"):
+        with pytest.raises((TypeError, ValueError), match="controller"):
             generate_swarm(config, worker)
 
 

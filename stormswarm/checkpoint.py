@@ -381,7 +381,9 @@ def _is_installed(value):
 
 @functools.cache
 def _is_package(module):
-    if module in ("stormswarm_utils", __name__):
+    if module in ("stormswarm_utils", "stormswarm_checkpoint", __name__) or module.startswith(
+        "stormswarm."
+    ):
         return True
     if module == "__main__":
         return False

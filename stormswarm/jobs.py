@@ -1,0 +1,232 @@
+"""What does a worker process do with a job?"""
+
+import functools
+import io
+import os
+import pickle
+import platform
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from stormswarm.engine import Engine, PrivateFiles, hold_engine
+from stormswarm.failures import ANOTHER_IS_OPEN, Place, describe
+
+# Packing ------------------------------------------------------------------------------
+
+LARGE = 2**16  # bytes: an object of this size is pickled on its own, once for all its jobs
+
+
+@dataclass
+class Call:
+    """What one job needs: the numbers of its pickled parts. Worker and config come first."""
+
+    job: int
+    label: str
+    parts: list[int]
+    sent_again: bool = False
+
+
+class PackedJobs:
+    """The jobs of a swarm as bytes; what several jobs share is one part, pickled once.
+
+    Attributes
+    ----------
+    parts : list of bytes
+    shared : set of int
+        Numbers of the parts that more than one job needs, worth keeping in a worker process.
+    calls : list of Call
+        One per job.
+    """
+
+    def __init__(self, worker: Callable, configs: list, labels: list[str]):
+        self.parts, self.calls = [], []
+        self._numbers, self._held = {}, []
+        try:
+            function = self._pack(worker)
+        except Exception as error:
+            raise ValueError(
+                f"worker {worker!r:.80} cannot be sent to a process: {describe(error)}"
+            ) from error
+        packed = {}
+        for job, (config, label) in enumerate(zip(configs, labels, strict=True)):
+            if id(config) not in packed:
+                try:
+                    packed[id(config)] = self._pack(config)
+                except Exception as error:
+                    raise ValueError(
+                        f"job {job}: its config cannot be sent: {describe(error)}"
+                    ) from error
+            number, *inner = packed[id(config)]
+            self.calls.append(Call(job, label, [function[0], number, *function[1:], *inner]))
+        uses = Counter(number for call in self.calls for number in set(call.parts))
+        self.shared = {number for number, count in uses.items() if count > 1}
+
+    def _pack(self, value):
+        """Add a part for `value` and for the large objects in it; return their numbers."""
+        buffer, inner = io.BytesIO(), []
+        pickler = _Pickler(buffer)
+        pickler.take_out = lambda large: self._take_out(large, inner)
+        pickler.dump(value)
+        self.parts.append(buffer.getvalue())
+        return [len(self.parts) - 1, *inner]
+
+    def _take_out(self, large, inner):
+        if id(large) not in self._numbers:
+            self._held.append(large)  # or another object might get its id
+            self._numbers[id(large)] = len(self.parts)
+            self.parts.append(pickle.dumps(large, protocol=5))
+        number = self._numbers[id(large)]
+        inner.append(number)
+        return number
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Takes large arrays and texts out of what it pickles."""
+
+    def persistent_id(self, value):
+        kind = type(value)
+        if kind is np.ndarray:
+            if value.nbytes >= LARGE and not value.dtype.hasobject:
+                return self.take_out(value)
+        elif (kind is bytes or kind is str) and len(value) >= LARGE:
+            return self.take_out(value)
+        return None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Puts large objects back, a fresh copy for each job."""
+
+    def persistent_load(self, number):
+        if number not in self.loaded:
+            self.loaded[number] = pickle.loads(self.parts[number])
+        return self.loaded[number]
+
+
+def unpack_job(call: Call, parts: dict[int, bytes]) -> list:
+    """Return the worker function and the config of a job."""
+    values, loaded = [], {}
+    for number in call.parts[:2]:
+        unpickler = _Unpickler(io.BytesIO(parts[number]))
+        unpickler.parts, unpickler.loaded = parts, loaded
+        values.append(unpickler.load())
+    return values
+
+
+# Running ------------------------------------------------------------------------------
+
+
+@dataclass
+class Answer:
+    """What comes back of a job: its pickled result or exception, and where and when it ran."""
+
+    content: bytes
+    failed: bool
+    text: str | None  # the exception in one line
+    trace: str
+    worker: tuple[str, int, int]  # host, process, thread
+    start: float
+    stop: float
+    reusable: bool = True  # whether the worker process can take another job
+
+
+def run_job(
+    call: Call,
+    parts: dict[int, bytes],
+    root: str | None,
+    versions: dict[str, str] | None = None,
+    held_by: int | None = None,
+) -> Answer:
+    """Run one job in a worker process; whatever it does comes back in the answer.
+
+    `root` is the folder for private files. `versions` are those of the caller, to be compared,
+    and `held_by` is the caller's process if the thread that called holds the engine there.
+    """
+    root = root if root is not None and os.access(root, os.W_OK) else None  # another machine
+    worker = platform.node(), os.getpid(), threading.get_ident()
+    failed, text, trace = False, None, ""
+    if held_by == os.getpid():  # waiting for that thread would never end
+        start = time.time()
+        content, text = _pack_error(RuntimeError(f"{call.label}: {ANOTHER_IS_OPEN}"))
+        return Answer(content, True, text, "", worker, start, start)
+    with Engine.lock:  # threads take turns, and their waiting is no part of a job
+        start, clock = time.time(), time.perf_counter()
+        Place.job = call.label
+        try:
+            compare_versions(versions)
+            function, config = unpack_job(call, parts)
+            with hold_engine(PrivateFiles(root)):
+                result = function(config)
+            content = cloudpickle.dumps(result)
+        except BaseException as error:  # SystemExit and KeyboardInterrupt concern this job alone
+            failed, (content, text) = True, _pack_error(error)
+            with suppress(Exception, SystemExit, GeneratorExit):
+                trace = traceback.format_exc()
+        finally:
+            Place.job = ""
+        stop = start + time.perf_counter() - clock
+    return Answer(content, failed, text, trace, worker, start, stop)
+
+
+def _pack_error(error):
+    """Return an exception as bytes that can be unpickled anywhere, and as one line of text."""
+    try:
+        content = cloudpickle.dumps(error)
+        if isinstance(cloudpickle.loads(content), BaseException):
+            return content, describe(error)
+    except BaseException:  # a class that wants two arguments, or worse
+        pass
+    error = RuntimeError(describe(error))
+    return cloudpickle.dumps(error), describe(error)
+
+
+def unpack_answer(answer: Answer, label: str) -> tuple[Any, str | None]:
+    """Return a job's result and None, or its exception and the text of that."""
+    try:
+        result, text = cloudpickle.loads(answer.content), answer.text
+    except (Exception, SystemExit, GeneratorExit) as error:
+        result = RuntimeError(f"{label}: its result cannot be unpickled here: {describe(error)}")
+        text = describe(result)
+    if answer.trace:
+        with suppress(Exception):
+            BaseException.add_note(result, f"In the worker process:\n{answer.trace}")
+    return result, text
+
+
+# The versions that scores depend on ---------------------------------------------------
+
+
+@functools.cache
+def read_versions() -> dict[str, str]:
+    """Return the versions of all that the last digits of a score depend on."""
+    from importlib.metadata import version  # here, because worker processes start without it
+
+    from swmm.toolkit import solver
+
+    engine = solver.swmm_get_version()  # 52004 is version 5.2.4
+    packages = ("pystorms", "pyswmm", "swmm-toolkit", "numpy")
+    return {
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "SWMM engine": f"{engine // 10000}.{engine // 1000 % 10}.{engine % 1000}",
+        **{package: version(package) for package in packages},
+    }
+
+
+def compare_versions(wanted: dict[str, str] | None) -> None:
+    """Refuse a job whose score may differ from the caller's in the last digits."""
+    if wanted is None or wanted == read_versions():
+        return
+    here = read_versions().items()
+    changes = [f"{name} {one}, not {wanted[name]}" for name, one in here if one != wanted[name]]
+    raise RuntimeError(
+        f"this worker process has {', '.join(changes)}, and scores may differ: install the "
+        "caller's versions where the executor's workers run"
+    )

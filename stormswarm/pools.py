@@ -1,0 +1,141 @@
+"""Where do jobs run: in worker processes of the helper's own, or in an executor of the caller's?
+
+A pool is a context manager with four methods. `open(packed, jobs)` hands it the packed jobs and
+says how many of them it will be given, `room()` says how many more it takes now, `start(call)`
+gives it one, and `ended()` waits, and yields the number of each job that has ended with its
+answer or with how it was lost. To add a pool, write a class with these.
+"""
+
+import operator
+import os
+import queue
+import threading
+from concurrent import futures
+from typing import Any
+
+from stormswarm import scratch
+from stormswarm.failures import DROPPED, NO_TIME_LIMIT, Loss
+from stormswarm.own_pool import LOOK_EVERY, OwnPool
+
+AT_AN_EXECUTOR = 10_000  # jobs at a time: enough for thousands of workers, little memory
+
+
+def count_cores() -> int:
+    """Return how many cores this process may use, by its affinity and its container's quota."""
+    from loky import cpu_count
+
+    return cpu_count()
+
+
+class CallersExecutor:
+    """An executor of the caller's, whose workers are neither started nor stopped here."""
+
+    def __init__(self, executor):
+        self.executor = executor
+
+    def open(self, packed, jobs):
+        """Prepare to run the packed jobs; return the pool."""
+        self.packed, self.running, self.done = packed, {}, queue.SimpleQueue()
+        self.broken = False
+        return self
+
+    def __enter__(self):
+        from stormswarm.engine import Engine
+        from stormswarm.jobs import read_versions
+
+        self.root = scratch.make_root()
+        held_by = os.getpid() if Engine.holder == threading.get_ident() else None
+        self.arguments = self.root, read_versions(), held_by
+        return self
+
+    def __exit__(self, *exception):
+        scratch.finish(self._close)
+
+    def _close(self):
+        for future in [*self.running]:
+            future.cancel()
+        scratch.remove_root(self.root)
+
+    def room(self):
+        return AT_AN_EXECUTOR - len(self.running)
+
+    def start(self, call):
+        from stormswarm.jobs import run_job
+
+        parts = {number: self.packed.parts[number] for number in call.parts}
+        try:
+            future = self.executor.submit(run_job, call, parts, *self.arguments)
+        except Exception as error:  # it broke, or was shut down
+            self.broken, future = True, futures.Future()
+            future.set_exception(error)
+        self.running[future] = call.job
+        future.add_done_callback(self.done.put)
+
+    def ended(self):
+        try:
+            future = self.done.get(timeout=LOOK_EVERY)
+        except queue.Empty:
+            if self.broken and not any(future.running() for future in self.running):
+                for future in [*self.running]:  # it will never answer to these
+                    yield self.running.pop(future), Loss(DROPPED)
+            return
+        job = self.running.pop(future, None)
+        if job is None:
+            return
+        if future.cancelled() or isinstance(future.exception(), futures.CancelledError):
+            self.broken = True
+            yield job, Loss(DROPPED)
+        else:
+            yield job, future.exception() or future.result()
+
+
+def choose_pool(
+    processors: int | None,
+    timeout: float | None,
+    executor: futures.Executor | None,
+    max_tasks_per_child: int | None = None,
+) -> OwnPool | CallersExecutor:
+    """Check the arguments of `generate_swarm` that say where jobs run; return the pool."""
+    if processors is not None:
+        processors = check_integer(processors, "processors", least=1)
+    if max_tasks_per_child is not None:
+        max_tasks_per_child = check_integer(max_tasks_per_child, "max_tasks_per_child", least=1)
+    if timeout is not None:
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+            raise TypeError(f"timeout must be a number of seconds, got {timeout!r:.80}")
+        if not timeout > 0:
+            raise ValueError(f"timeout must be a number of seconds above 0, got {timeout!r:.80}")
+    if executor is None:
+        return OwnPool(processors or count_cores(), timeout, max_tasks_per_child)
+    if not isinstance(executor, futures.Executor):
+        raise TypeError(f"executor must be a concurrent.futures.Executor, got {executor!r:.80}")
+    if timeout is not None:
+        raise ValueError(NO_TIME_LIMIT)
+    if max_tasks_per_child is not None:
+        raise ValueError("max_tasks_per_child needs the helper's own worker processes")
+    if type(executor).__name__ == "InterpreterPoolExecutor":
+        raise ValueError(
+            "this executor runs jobs in subinterpreters, where numpy and the SWMM engine cannot be "
+            "loaded: leave executor out, and jobs run in processes"
+        )
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise ValueError(
+            "this executor forks its processes, and a forked engine can wait for ever: "
+            "make it with mp_context=multiprocessing.get_context('spawn')"
+        )
+    return CallersExecutor(executor)
+
+
+def check_integer(value: Any, what: str, least: int) -> int:
+    """Return the integer; raise a TypeError or ValueError that names it if it is none or small."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    got = f"{what} must be an integer of at least {least}, got {value!r:.80}"
+    if number is None or isinstance(value, bool):
+        raise TypeError(got)
+    if number < least:
+        raise ValueError(got)
+    return number

@@ -1,0 +1,191 @@
+"""What happens in a worker process between two jobs, and when its caller is gone?"""
+
+import importlib
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+from contextlib import suppress
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from stormswarm.jobs import run_job
+from stormswarm.run import seed_from_system
+
+IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
+_LOOK_EVERY = 0.5  # seconds between looks at the caller
+
+
+def serve(pipe: Connection) -> None:
+    """Run the jobs that come through the pipe, until it is closed or silent for a minute.
+
+    A call of `generate_swarm` begins with its number and its scratch folder. The worker process
+    answers with that number if it can serve the call; it ends if a module of the user's own that
+    it has loaded has changed on disk since. Then come jobs, each with those of its pickled parts
+    that this process does not have yet, and each is answered before the next one comes.
+    """
+    end_with_caller()
+    state, modules, parts = ProcessState(), OwnModules(), {}
+    with suppress(EOFError, OSError):
+        while pipe.poll(IDLE_SECONDS):
+            kind, *message = pickle.loads(pipe.recv_bytes())
+            if kind == "call":
+                if modules.have_changed():
+                    return
+                (number, Caller.root), parts = message, {}
+                importlib.invalidate_caches()  # a module may have been written since
+                pipe.send_bytes(pickle.dumps(number))
+                continue
+            call, new, shared = message
+            own = os.getpid()
+            seed_from_system()
+            answer = run_job(call, parts | new, Caller.root)
+            if os.getpid() != own:  # a job has forked, and the copy came back here
+                os._exit(0)
+            parts |= {number: new[number] for number in shared}
+            modules.note_new()
+            answer.reusable = state.put_back()
+            pipe.send_bytes(pickle.dumps(answer))
+
+
+class ProcessState:
+    """What a job may change in its process and is put back after it.
+
+    These are the working folder, environment variables, `sys.path`, numpy's error state,
+    warnings filters, the recursion limit, signal handlers and timers. What a job changes in
+    modules and classes stays, and so do its threads.
+    """
+
+    def __init__(self):
+        self.folder, self.environment, self.path = os.getcwd(), dict(os.environ), [*sys.path]
+        self.errors, self.filters = np.geterr(), [*warnings.filters]
+        self.depth = sys.getrecursionlimit()
+        self.handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+    def put_back(self) -> bool:
+        """Put everything back; return False if that fails, and the process is to be replaced."""
+        try:
+            for timer in _TIMERS:
+                if signal.getitimer(timer)[0]:
+                    signal.setitimer(timer, 0)
+            for number, handler in self.handlers.items():
+                if signal.getsignal(number) != handler:
+                    signal.signal(number, handler)
+            if os.environ != self.environment:
+                os.environ.clear()
+                os.environ.update(self.environment)
+            if sys.path != self.path:
+                sys.path[:] = self.path
+            if os.getcwd() != self.folder:
+                os.chdir(self.folder)
+            if warnings.filters != self.filters:
+                warnings.resetwarnings()
+                warnings.filters[:] = self.filters
+            np.seterr(**self.errors)
+            sys.setrecursionlimit(self.depth)
+        except Exception:
+            return False
+        return True
+
+
+_TIMERS = [
+    getattr(signal, name)
+    for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+    if hasattr(signal, name)
+]
+
+
+class OwnModules:
+    """The modules of the user's own that are loaded in this process, and their files' states."""
+
+    def __init__(self):
+        self.known, self.states, self.since = set(sys.modules), {}, time.time_ns()
+
+    def note_new(self) -> None:
+        """Note the modules that have been loaded since the last call, and their files' states."""
+        if len(sys.modules) != len(self.known):
+            for name in sys.modules.keys() - self.known:
+                file = getattr(sys.modules[name], "__file__", None)
+                if isinstance(file, str) and not is_installed(file):
+                    state = _read_state(file)
+                    if state is None or state[0] >= self.since - 10**8:
+                        state = "changed while it was being loaded, perhaps"
+                    self.states[file] = state
+            self.known = set(sys.modules)
+        self.since = time.time_ns()
+
+    def have_changed(self) -> bool:
+        """Return whether one of the files has changed since its module was loaded."""
+        return any(_read_state(file) != state for file, state in self.states.items())
+
+
+def _read_state(file):
+    with suppress(OSError):
+        stat = os.stat(file)
+        return stat.st_mtime_ns, stat.st_size
+    return None
+
+
+def is_installed(file: str) -> bool:
+    """Return whether a module's file belongs to Python, to an installed package or to this one."""
+    package = os.path.dirname(__file__)
+    own = os.path.dirname(os.__file__), package, os.path.join(package, "..", "stormswarm_utils.py")
+    installed = {"site-packages", "dist-packages"}
+    own = tuple(os.path.normpath(path) for path in own)
+    return file.startswith(own) or not installed.isdisjoint(file.split(os.sep))
+
+
+# The end ------------------------------------------------------------------------------
+
+
+class Caller:
+    """What a worker process knows of the call that it serves."""
+
+    root: str | None = None
+
+
+def end_with_caller() -> None:
+    """See to it that this process ends with its caller, and removes what the caller cannot.
+
+    Ctrl-C is the caller's alone. So that a signal to the caller's group, or its kill, leaves
+    somebody to clean up, the process is in a group of its own and outlives such signals for a
+    moment.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        os.setpgid(0, 0)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _end_after_caller)
+    threading.Thread(target=_watch_caller, daemon=True).start()
+
+
+def _end_after_caller(number, frame):
+    time.sleep(3 * _LOOK_EVERY)  # if the caller has ended too, the watching thread cleans up
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _watch_caller():
+    caller = multiprocessing.parent_process()
+    if os.name == "posix":
+        while os.getppid() == caller.pid:
+            time.sleep(_LOOK_EVERY)
+    else:
+        caller.join()
+    while Caller.root is not None and os.path.isdir(Caller.root):
+        shutil.rmtree(Caller.root, ignore_errors=True)  # again, if another worker writes there
+    end_group()
+
+
+def end_group() -> None:
+    """End this process, with those that its jobs have started."""
+    sys.stdout.flush()
+    if os.name == "posix":
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
