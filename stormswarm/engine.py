@@ -68,7 +68,8 @@ class PrivateFiles:
             ) from None
         return copy
 
-    def remove(self):
+    def remove(self) -> None:
+        """Remove the folder, if there is one."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 

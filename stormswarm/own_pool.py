@@ -96,16 +96,19 @@ class OwnPool:
         scratch.remove_root(self.root)
 
     def room(self):
+        """Return how many more jobs the pool takes now, one ahead for each worker."""
         busy = sum(worker.job is not None for worker in self.workers)
         return 2 * self.processors - busy - len(self.waiting)
 
     def start(self, call):
+        """Hand one job to a worker, or let it wait for one."""
         self.waiting.append(call)
         self._hand_out()
         if self.waiting:
             self._add_worker()
 
     def ended(self):
+        """Wait a moment; yield the numbers of jobs that have ended, with answer or loss."""
         for worker in self._wait():
             answer = self._receive(worker)
             if isinstance(answer, int):

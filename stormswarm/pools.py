@@ -30,6 +30,8 @@ def count_cores() -> int:
 class CallersExecutor:
     """An executor of the caller's, whose workers are neither started nor stopped here."""
 
+    timeout = None
+
     def __init__(self, executor):
         self.executor = executor
 
@@ -57,9 +59,11 @@ class CallersExecutor:
         scratch.remove_root(self.root)
 
     def room(self):
+        """Return how many more jobs the pool takes now."""
         return AT_AN_EXECUTOR - len(self.running)
 
     def start(self, call):
+        """Hand one job to the executor."""
         from stormswarm.jobs import run_job
 
         parts = {number: self.packed.parts[number] for number in call.parts}
@@ -72,6 +76,7 @@ class CallersExecutor:
         future.add_done_callback(self.done.put)
 
     def ended(self):
+        """Wait a moment; yield the number of a job that has ended, and its answer or loss."""
         try:
             future = self.done.get(timeout=LOOK_EVERY)
         except queue.Empty:
