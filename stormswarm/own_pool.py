@@ -20,6 +20,7 @@ from stormswarm import scratch
 from stormswarm.failures import DIED, LATE, NEVER_STARTED, Loss, describe_exit
 
 TASKS_PER_CHILD = 2000  # the engine loses 1.35 kB of memory in every run
+IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
 ONE_THREAD = {
@@ -192,13 +193,13 @@ class OwnPool:
         worker.parts, worker.late = set(), False
         self.workers.append(worker)
         with suppress(OSError):  # it has ended meanwhile, and `ended` will find out
-            worker.pipe.send_bytes(pickle.dumps(("call", self.number, self.root)))
+            worker.pipe.send_bytes(pickle.dumps(("call", self.number, self.root, IDLE_SECONDS)))
 
     def _bury(self, worker):
         """End a worker, yield the job that it ran, and start another one if it is needed."""
         self.workers.remove(worker)
         if not worker.late:
-            worker.process.join(0.2)  # let it end by itself, to learn how
+            worker.process.join(1.0)  # let it end by itself, to learn how
         exitcode = worker.process.exitcode
         worker.stop()
         if worker.job is not None:

@@ -18,27 +18,27 @@ import numpy as np
 from stormswarm.jobs import run_job
 from stormswarm.run import seed_from_system
 
-IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 _LOOK_EVERY = 0.5  # seconds between looks at the caller
 
 
 def serve(pipe: Connection) -> None:
-    """Run the jobs that come through the pipe, until it is closed or silent for a minute.
+    """Run the jobs that come through the pipe, until it is closed or silent for a long time.
 
-    A call of `generate_swarm` begins with its number and its scratch folder. The worker process
+    A call of `generate_swarm` begins with its number, its scratch folder, and how many seconds
+    of silence are a long time. The worker process
     answers with that number if it can serve the call; it ends if a module of the user's own that
     it has loaded has changed on disk since. Then come jobs, each with those of its pickled parts
     that this process does not have yet, and each is answered before the next one comes.
     """
     end_with_caller()
-    state, modules, parts = ProcessState(), OwnModules(), {}
+    state, modules, parts, idle_seconds = ProcessState(), OwnModules(), {}, 60.0
     with suppress(EOFError, OSError):
-        while pipe.poll(IDLE_SECONDS):
+        while pipe.poll(idle_seconds):
             kind, *message = pickle.loads(pipe.recv_bytes())
             if kind == "call":
                 if modules.have_changed():
                     return
-                (number, Caller.root), parts = message, {}
+                (number, Caller.root, idle_seconds), parts = message, {}
                 importlib.invalidate_caches()  # a module may have been written since
                 pipe.send_bytes(pickle.dumps(number))
                 continue
