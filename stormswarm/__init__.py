@@ -1,1 +1,1 @@
-"""The rooms behind `stormswarm_utils`, which is the module to read and to import."""
+"""The rooms behind stormswarm_utils; see there."""

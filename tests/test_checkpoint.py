@@ -15,7 +15,8 @@ import pytest
 from short_storms import first_hour
 
 import stormswarm_utils
-from stormswarm.checkpoint import Checkpoint, fingerprint
+from stormswarm.checkpoint import Checkpoint
+from stormswarm.fingerprint import fingerprint
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, simulate, worker
 
 SHORT = [
@@ -190,7 +191,7 @@ def test_what_cannot_be_told_apart_is_refused(path):
 
 @pytest.mark.parametrize("bad", [5, b"x", True])
 def test_the_checkpoint_is_a_path(bad):
-    with pytest.raises(ValueError, match="checkpoint is the path of a file"):
+    with pytest.raises(TypeError, match="checkpoint must be the path of a file"):
         generate_swarm(SHORT, worker, 1, checkpoint=bad)
 
 
@@ -366,7 +367,7 @@ def test_a_module_of_ones_own_counts_by_its_text(tmp_path, monkeypatch):
 
 def test_another_process_gives_the_same_fingerprint(run_python, path):
     source = (
-        "from stormswarm.checkpoint import fingerprint\n"
+        "from stormswarm.fingerprint import fingerprint\n"
         "from stormswarm_utils import ConstantOpening, worker\n"
         "{comment}gain = 0.5\n"
         "class Rule:\n"

@@ -1,0 +1,266 @@
+"""Which results need not be computed again? A checkpoint holds a JSON line for each ended job.
+
+`generate_swarm(..., checkpoint=path)` writes this file, and finds in it what need not run again.
+The first line tells the versions that the results belong to; every other line is a job's record::
+
+    {"job": 3, "name": "half open", "scenario": "gamma", "fingerprint": "5f2c...",
+     "seconds": 1.27, "result": 400221923.1344594, "crc32": "0f62c1aa"}
+
+If the job failed, ``error``, a text, stands in place of ``result``.
+"""
+
+import errno
+import json
+import os
+import re
+import statistics
+import zlib
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+import portalocker
+
+TITLE, FORMAT = "stormswarm checkpoint", 1
+
+
+class Checkpoint:
+    """An open checkpoint file that no other sweep can open meanwhile.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        Made if it is not there.
+    versions : dict
+        Name -> version of all that a score depends on.
+    fingerprints : list of str
+        One per job of the swarm.
+
+    Attributes
+    ----------
+    results : dict
+        Job -> result, of the jobs that need not run again. A result on file serves one job of
+        the same fingerprint: the one of the same index or else, where jobs were put in or taken
+        out since, the next that has none.
+
+    Raises
+    ------
+    TypeError
+        The path is neither a text nor an `os.PathLike`.
+    ValueError
+        The file is in use, is no checkpoint, was written with other versions, or is damaged.
+        It is left as it is, except that a last line that was torn off is removed.
+    OSError
+        The file cannot be opened or written.
+    """
+
+    def __init__(self, path, versions, fingerprints):
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(f"checkpoint must be the path of a file, got {path!r:.80}")
+        self.path, self.fingerprints = Path(path), fingerprints
+        self._place = self.path.absolute()  # holds if a job changes the working folder
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(
+                f"checkpoint {self.path}: this is a folder or a device, not a regular file"
+            )
+        try:
+            self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115, closed by __exit__
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                error.errno, "the folder of the checkpoint does not exist", str(self.path)
+            ) from error
+        try:
+            self._lock()
+            records = self._read({TITLE: FORMAT, "versions": versions})
+        except BaseException:
+            self._file.close()
+            raise
+        ended = [record for record in records if "result" in record]
+        self.results = match_results(ended, fingerprints)
+        self._seconds = {}
+        for record in ended:
+            for key in (record["scenario"], (record["scenario"], record["name"])):
+                self._seconds.setdefault(key, []).append(record["seconds"])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+    def expected_seconds(self, record):
+        """Return how long jobs of this name and scenario took, else of this scenario, or None."""
+        scenario = record["scenario"]
+        seconds = self._seconds.get((scenario, record["name"]), self._seconds.get(scenario))
+        return None if seconds is None else statistics.fmean(seconds)
+
+    def add(self, record, result):
+        """Write a job's end to the disk; return the result as a later call will read it.
+
+        Raises
+        ------
+        TypeError
+            JSON cannot hold the result. Nothing is written.
+        OSError
+            The disk is full, or gone. What the file has of other jobs stays.
+        """
+        if record["error"] is None and not is_json(result):
+            raise TypeError(
+                f"its result {show_result(result)} cannot be kept in a checkpoint, which holds "
+                "numbers, texts, None, and lists and dicts of these: float(...) makes a number of "
+                "a NumPy scalar, .tolist() a list of an array"
+            )
+        job, start, stop = record["job"], record["start"], record["stop"]
+        written = {key: record[key] for key in ("job", "name", "scenario")}
+        written["fingerprint"] = self.fingerprints[job]
+        written["seconds"] = None if start is None else stop - start
+        written |= {"result": result} if record["error"] is None else {"error": record["error"]}
+        line = format_line(written)
+        self._check_place(job)
+        try:
+            self._write(line)
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(self._size)
+            raise OSError(
+                error.errno,
+                f"{os.strerror(error.errno)}: job {job} cannot be written to the checkpoint; "
+                "what it has of other jobs stays, and the same call goes on from there",
+                str(self.path),
+            ) from error
+        if record["error"] is not None:
+            return result
+        self.results[job] = parse_line(line)["result"]
+        return self.results[job]
+
+    def _check_place(self, job):
+        """Raise OSError unless the file of that name is the open one, as it was left."""
+        opened, found = os.fstat(self._file.fileno()), None
+        with suppress(OSError):
+            found = os.stat(self._place)
+        if found is None or not os.path.samestat(opened, found) or found.st_size != self._size:
+            raise OSError(
+                errno.ESTALE,
+                f"job {job} cannot be written to the checkpoint, because the file was moved, "
+                "replaced, removed or changed while the sweep ran; where the file with the "
+                "earlier results is back in its place, the same call goes on from there",
+                str(self.path),
+            )
+
+    def _lock(self):
+        try:
+            portalocker.lock(self._file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+        except portalocker.LockException as error:
+            raise ValueError(
+                f"checkpoint {self.path}: another sweep is writing to it; wait for that one's "
+                "end, or give this one a file of its own"
+            ) from error
+
+    def _read(self, header):
+        self._file.seek(0)
+        content = self._file.read()
+        whole, newline, tail = content.rpartition(b"\n")
+        if not newline:  # new, or torn off in its first line
+            if not format_line(header).startswith(content):
+                raise ValueError(f"checkpoint {self.path}: this file is no checkpoint of a swarm")
+            self._file.truncate(0)
+            self._write(format_line(header))
+            return []
+        first, *lines = whole.split(b"\n")
+        self._compare(parse_line(first), header)
+        records = []
+        for number, line in enumerate(lines, start=2):
+            record = parse_line(line)
+            if not is_record(record):
+                raise ValueError(
+                    f"checkpoint {self.path}, line {number}: damaged, {line[:60]!r}; without the "
+                    "line, its job is run again"
+                )
+            records.append(record)
+        last = parse_line(tail)
+        if is_record(last):
+            records.append(last)
+            self._write(b"\n")
+        elif tail:
+            self._file.truncate(len(content) - len(tail))
+        self._size = self._file.seek(0, os.SEEK_END)
+        return records
+
+    def _compare(self, found, wanted):
+        if not isinstance(found, dict) or found.keys() != wanted.keys():
+            raise ValueError(f"checkpoint {self.path}: this file is no checkpoint of a swarm")
+        if found == wanted:
+            return
+        old, new = [one["versions"] | {"format": one[TITLE]} for one in (found, wanted)]
+        changes = [
+            f"{name} {old.get(name, 'unknown')}, here {new.get(name, 'unknown')}"
+            for name in sorted(old.keys() | new.keys())
+            if old.get(name) != new.get(name)
+        ]
+        raise ValueError(
+            f"checkpoint {self.path}: written with {'; '.join(changes)}. Scores may differ, so "
+            "results of both are not mixed: go on with those versions, or begin a new file"
+        )
+
+    def _write(self, line):
+        rest = memoryview(line)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+        self._size = self._file.seek(0, os.SEEK_END)
+
+
+def match_results(records, fingerprints):
+    by_index = {(record["job"], record["fingerprint"]): record["result"] for record in records}
+    results, spare = {}, defaultdict(list)
+    for job in enumerate(fingerprints):
+        if job in by_index:
+            results[job[0]] = by_index.pop(job)
+    for (_, fingerprint), result in sorted(by_index.items(), key=lambda item: item[0]):
+        spare[fingerprint].append(result)
+    for job, fingerprint in enumerate(fingerprints):
+        if job not in results and spare[fingerprint]:
+            results[job] = spare[fingerprint].pop(0)
+    return results
+
+
+def format_line(record):
+    body = json.dumps(record)
+    return f'{body[:-1]}, "crc32": "{zlib.crc32(body.encode()):08x}"}}\n'.encode()
+
+
+def parse_line(line):
+    """Return what a line holds, or None if it is not, byte for byte, what was written."""
+    match = re.fullmatch(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n?', line)
+    if match is None or zlib.crc32(match[1] + b"}") != int(match[2], 16):
+        return None
+    with suppress(ValueError, RecursionError):
+        return json.loads(match[1] + b"}")
+    return None
+
+
+def is_record(record):
+    keys = {"job", "name", "scenario", "fingerprint", "seconds"}
+    return isinstance(record, dict) and record.keys() in (keys | {"result"}, keys | {"error"})
+
+
+def is_json(value):
+    """Return whether JSON gives the value back as it was, lists in place of tuples apart."""
+    try:
+        if isinstance(value, dict):
+            return all(isinstance(key, str) and is_json(one) for key, one in value.items())
+        if isinstance(value, list | tuple):
+            return all(map(is_json, value))
+        if isinstance(value, int):
+            int.__repr__(value)
+    except (RecursionError, ValueError):  # a list that holds itself, an integer of 5000 digits
+        return False
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def show_result(result):
+    """Return the start of a result's repr or, where it has none, its type."""
+    try:
+        return f"{result!r:.60}"
+    except Exception:  # code of the result's own class, or an integer of 5000 digits
+        return f"of type {type(result).__name__}"
