@@ -94,7 +94,7 @@ class Walk:
                 self.add(one)
         elif kind is types.CodeType:
             self.put("code", read_code(value)[0])
-        elif is_installed(value):
+        elif not isinstance(value, types.ModuleType) and is_installed(value):
             self.put("name", value.__module__, value.__qualname__)
             self.words.add(value.__qualname__)
         elif id(value) in self.met:
@@ -151,22 +151,26 @@ class Walk:
         self.put(module.__name__)
         self.modules.add(module.__name__)
         if module.__name__ != "__main__" and not (
-            module.__spec__ or any(find_places(module))
+            vars(module).get("__spec__") or any(find_places(module))
         ):  # made by hand
             self.add({key: one for key, one in vars(module).items() if not key.startswith("__")})
 
     def add_function(self, function):
         _, names, imports, words = read_code(function.__code__)
-        known, package = function.__globals__, function.__globals__.get("__package__") or ""
+        known, attributes = function.__globals__, vars(function)
+        package = known.get("__package__") or ""
         self.modules |= resolve_names(imports, package)
         self.words |= words
         if words & IMPORTERS and package:
             self.modules.add(package)
-        self.add((function.__name__, function.__doc__, function.__code__, vars(function)))
+        if known is vars(functools):  # made by singledispatch, with a cache in its closure
+            attributes = {key: attributes.get(key) for key in ("__wrapped__", "registry")}
+            names, cells = (), ()
+        else:
+            cells = tuple(map(read_cell, function.__closure__ or ()))
+        self.add((function.__name__, function.__doc__, function.__code__, attributes))
         self.add((function.__defaults__, function.__kwdefaults__, read_annotations(function)))
-        if known is not vars(functools):  # whose closures hold caches
-            self.add(tuple(map(read_cell, function.__closure__ or ())))
-            self.add(tuple((name, known[name]) for name in sorted(names) if name in known))
+        self.add((cells, tuple((name, known[name]) for name in sorted(names) if name in known)))
 
     def add_reduced(self, value):
         reduce = copyreg.dispatch_table.get(type(value))
@@ -248,7 +252,18 @@ def read_modules(names, words):
     """Return name -> digest of the user's own modules among the names and of all they import."""
     digests, packages, read = {}, {}, set()
     names, words = set(names), set(words)
-    while waiting := names - read:
+    while True:
+        if words & IMPORTERS:
+            words |= {word.lstrip(".") for word in words}
+            names |= resolve_names(filter(MODULE_NAME, words), "")
+        for name, folders in packages.items():
+            entries = {path.name for folder in folders for path in Path(folder).glob("*")}
+            inside = {entry.partition(".")[0] for entry in entries}
+            names |= {f"{name}.{word}" for word in words & inside}
+        waiting = names - read
+        if not waiting:
+            return digests
+        read |= waiting
         for name in waiting:
             file, folders = find_own(name)
             if folders:
@@ -257,15 +272,6 @@ def read_modules(names, words):
                 digests[name], _, imports, more = read_source(Path(file).read_bytes())
                 names |= resolve_names(imports, name if folders else name.rpartition(".")[0])
                 words |= more
-        read |= waiting
-        if words & IMPORTERS:
-            names |= resolve_names(filter(MODULE_NAME, words), "")
-            words |= {word.lstrip(".") for word in words}
-        for name, folders in packages.items():
-            entries = {path.name for folder in folders for path in Path(folder).glob("*")}
-            inside = {entry.partition(".")[0] for entry in entries}
-            names |= {f"{name}.{word}" for word in words & inside}
-    return digests
 
 
 @functools.lru_cache(maxsize=1000)
@@ -282,9 +288,9 @@ def find_own(name):
     if module is not None:
         file, folders = find_places(module)
     else:
-        parent = name.rpartition(".")[0]
+        parent, _, last = name.rpartition(".")
         within = find_own(parent)[1] if parent else None
-        spec = None if within == [] else PathFinder.find_spec(name, within)
+        spec = None if within == [] else PathFinder.find_spec(last, within)
         if spec is None:
             return None, []
         file = spec.origin if spec.has_location else None
@@ -295,11 +301,14 @@ def find_own(name):
 
 
 def find_places(module):
-    return getattr(module, "__file__", None), list(getattr(module, "__path__", ()))
+    known = getattr(module, "__dict__", {})  # not by getattr, which may call code of the module's
+    return known.get("__file__"), list(known.get("__path__") or ())
 
 
 def is_installed(value):
     """Return whether a value can be imported by name from installed code."""
+    if not isinstance(value, type) and hasattr(type(value), "__getattr__"):
+        return False
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if isinstance(value, type) and module == "builtins":  # not all of them have names there
         return True
@@ -318,7 +327,7 @@ def is_installed_module(name):
     file, folders = find_places(module)
     if file or folders:
         return any(map(is_installed_file, [file, *folders]))
-    return module.__spec__ is not None or name != top and is_installed_module(top)
+    return getattr(module, "__spec__", None) is not None or name != top and is_installed_module(top)
 
 
 @functools.cache

@@ -12,6 +12,7 @@ import types
 
 import numpy as np
 import pytest
+from code_roads import NOT_NOTICED, NOTICED
 from short_storms import first_hour
 
 import stormswarm_utils
@@ -381,6 +382,36 @@ def test_another_process_gives_the_same_fingerprint(run_python, path):
         for comment, seed in [("", "1"), ("# more\n\n", "2"), ("", "3")]
     }
     assert len(prints) == 1
+
+
+@pytest.fixture
+def print_of(tmp_path, run_python):
+    """Return the fingerprint of a job of code_roads.py in a fresh process."""
+
+    def run(road, value, **environment):
+        _, *parts = re.split(r"^# (\S+)\n", textwrap.dedent(road), flags=re.MULTILINE)
+        files = dict(zip(parts[::2], parts[1::2], strict=True))
+        for name, text in files.items():
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text.replace("VALUE", str(value)))
+        source = "import functools, importlib\n" + (tmp_path / "script.py").read_text()
+        source += "\nfrom stormswarm.fingerprint import fingerprint\nprint(fingerprint(job))"
+        return run_python(source, PYTHONDONTWRITEBYTECODE="1", **environment)
+
+    return run
+
+
+@pytest.mark.parametrize("road", NOTICED)
+def test_a_change_is_noticed(road, print_of):
+    first = print_of(NOTICED[road], 1, PYTHONHASHSEED="1")
+    assert print_of(NOTICED[road], 1, PYTHONHASHSEED="2") == first
+    assert print_of(NOTICED[road], 2) != first
+
+
+@pytest.mark.parametrize("road", NOT_NOTICED)
+def test_what_cannot_be_seen_is_known(road, print_of):
+    assert print_of(NOT_NOTICED[road], 1) == print_of(NOT_NOTICED[road], 2)
 
 
 def test_the_file_can_be_moved(path, tmp_path):
