@@ -76,7 +76,7 @@ class Checkpoint:
             self._file.close()
             raise
         ended = [record for record in records if "result" in record]
-        self.results = match_results(ended, fingerprints)
+        self.results = _match_results(ended, fingerprints)
         self._seconds = {}
         for record in ended:
             for key in (record["scenario"], (record["scenario"], record["name"])):
@@ -106,7 +106,7 @@ class Checkpoint:
         """
         if record["error"] is None and not is_json(result):
             raise TypeError(
-                f"its result {show_result(result)} cannot be kept in a checkpoint, which holds "
+                f"its result {_show_result(result)} cannot be kept in a checkpoint, which holds "
                 "numbers, texts, None, and lists and dicts of these: float(...) makes a number of "
                 "a NumPy scalar, .tolist() a list of an array"
             )
@@ -115,7 +115,7 @@ class Checkpoint:
         written["fingerprint"] = self.fingerprints[job]
         written["seconds"] = None if start is None else stop - start
         written |= {"result": result} if record["error"] is None else {"error": record["error"]}
-        line = format_line(written)
+        line = _format_line(written)
         self._check_place(job)
         try:
             self._write(line)
@@ -130,7 +130,7 @@ class Checkpoint:
             ) from error
         if record["error"] is not None:
             return result
-        self.results[job] = parse_line(line)["result"]
+        self.results[job] = _parse_line(line)["result"]
         return self.results[job]
 
     def _check_place(self, job):
@@ -161,24 +161,24 @@ class Checkpoint:
         content = self._file.read()
         whole, newline, tail = content.rpartition(b"\n")
         if not newline:  # new, or torn off in its first line
-            if not format_line(header).startswith(content):
+            if not _format_line(header).startswith(content):
                 raise ValueError(f"checkpoint {self.path}: this file is no checkpoint of a swarm")
             self._file.truncate(0)
-            self._write(format_line(header))
+            self._write(_format_line(header))
             return []
         first, *lines = whole.split(b"\n")
-        self._compare(parse_line(first), header)
+        self._compare(_parse_line(first), header)
         records = []
         for number, line in enumerate(lines, start=2):
-            record = parse_line(line)
-            if not is_record(record):
+            record = _parse_line(line)
+            if not _is_record(record):
                 raise ValueError(
                     f"checkpoint {self.path}, line {number}: damaged, {line[:60]!r}; without the "
                     "line, its job is run again"
                 )
             records.append(record)
-        last = parse_line(tail)
-        if is_record(last):
+        last = _parse_line(tail)
+        if _is_record(last):
             records.append(last)
             self._write(b"\n")
         elif tail:
@@ -210,7 +210,7 @@ class Checkpoint:
         self._size = self._file.seek(0, os.SEEK_END)
 
 
-def match_results(records, fingerprints):
+def _match_results(records, fingerprints):
     by_index = {(record["job"], record["fingerprint"]): record["result"] for record in records}
     results, spare = {}, defaultdict(list)
     for job in enumerate(fingerprints):
@@ -224,12 +224,12 @@ def match_results(records, fingerprints):
     return results
 
 
-def format_line(record):
+def _format_line(record):
     body = json.dumps(record)
     return f'{body[:-1]}, "crc32": "{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
-def parse_line(line):
+def _parse_line(line):
     """Return what a line holds, or None if it is not, byte for byte, what was written."""
     match = re.fullmatch(rb'(\{.*), "crc32": "([0-9a-f]{8})"\}\n?', line)
     if match is None or zlib.crc32(match[1] + b"}") != int(match[2], 16):
@@ -239,7 +239,7 @@ def parse_line(line):
     return None
 
 
-def is_record(record):
+def _is_record(record):
     keys = {"job", "name", "scenario", "fingerprint", "seconds"}
     return isinstance(record, dict) and record.keys() in (keys | {"result"}, keys | {"error"})
 
@@ -258,7 +258,7 @@ def is_json(value):
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def show_result(result):
+def _show_result(result):
     """Return the start of a result's repr or, where it has none, its type."""
     try:
         return f"{result!r:.60}"

@@ -1,20 +1,30 @@
 """Checkpoints: what is kept, what runs again, and what is refused."""
 
+import abc
+import copy
 import functools
 import importlib
+import inspect
 import json
 import math
+import os
+import pickle
 import re
 import shutil
 import sys
 import textwrap
+import threading
 import types
+from concurrent import futures
+from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 from code_roads import NOT_NOTICED, NOTICED
 from short_storms import first_hour
 
+import stormswarm.checkpoint
 import stormswarm_utils
 from stormswarm.checkpoint import Checkpoint
 from stormswarm.fingerprint import fingerprint
@@ -168,6 +178,26 @@ def test_a_later_result_that_json_cannot_hold_fails_its_job_alone(path):
     assert caught.value.results[2] == 3
 
 
+class Unspeakable:
+    def __repr__(self):
+        raise KeyError("no text")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [10**5000, [{"a": -(10**5000)}], {1: 10**5000}, Unspeakable(), [Unspeakable()]],
+    ids=["integer", "nested integer", "key", "object", "nested object"],
+)
+def test_a_result_without_a_text_fails_its_job_alone(result, path):
+    with pytest.raises(SwarmError, match="job 1: TypeError: its result of type") as caught:
+        generate_swarm(
+            [1, 2, 3], lambda config: result if config == 2 else config, 1, checkpoint=path
+        )
+    assert caught.value.results[0] == 1
+    assert caught.value.results[2] == 3
+    assert set(caught.value.results.failures) == {1}
+
+
 def test_hydrographs_are_refused(path):
     with pytest.raises(ValueError, match="a checkpoint holds only what JSON can hold"):
         generate_swarm(SHORT, simulate, 1, checkpoint=path)
@@ -197,7 +227,7 @@ def test_the_checkpoint_is_a_path(bad):
 
 
 def test_a_folder_that_is_not_there_is_said_before_anything_runs(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="the folder of the checkpoint does not exist"):
         generate_swarm([1], counting(tmp_path), 1, checkpoint=tmp_path / "no" / "sweep.jsonl")
     assert marks(tmp_path) == []
 
@@ -225,6 +255,104 @@ def test_two_sweeps_on_one_file_are_refused(path):
     ):
         generate_swarm([1], abs, 1, checkpoint=path)
     assert generate_swarm([1], abs, 1, checkpoint=path) == [1]
+
+
+# The place of the file
+
+
+def replace_by_a_folder(path):
+    path.rename(path.with_name("old"))
+    path.mkdir()
+
+
+def replace_by_a_copy(path):
+    shutil.copy(path, path.with_name("copy"))
+    path.with_name("copy").replace(path)
+
+
+def cut_the_last_line(path):
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.rename(path.with_name("old")),
+        lambda path: path.parent.rename(path.parent.with_name("elsewhere")),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes() + b"more\n"),
+        replace_by_a_folder,
+        replace_by_a_copy,
+        cut_the_last_line,
+    ],
+)
+def test_a_file_that_is_lost_during_the_sweep_is_an_error_at_the_next_line(happens, tmp_path):
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "sweep.jsonl"
+    record = {"name": None, "scenario": None, "start": 0.0, "stop": 1.0, "error": None}
+    with Checkpoint(path, {}, ["x"] * 3) as kept:
+        kept.add(record | {"job": 0}, 1.5)
+        happens(path)
+        for job in (1, 2):
+            message = f"job {job} cannot be written .* moved, replaced, removed or changed"
+            with pytest.raises(OSError, match=message) as caught:
+                kept.add(record | {"job": job}, 2.5)
+            assert caught.value.filename == str(path)
+
+
+def test_a_sweep_goes_on_where_the_file_is_back_in_its_place(path, tmp_path):
+    record = {"name": None, "scenario": None, "start": 0.0, "stop": 1.0, "error": None}
+    with Checkpoint(path, {}, ["x", "y"]) as kept:
+        away = path.rename(tmp_path / "away")
+        with pytest.raises(OSError, match="job 0"):
+            kept.add(record | {"job": 0}, 1.5)
+        away.rename(path)
+        kept.add(record | {"job": 1}, 2.5)
+    with Checkpoint(path, {}, ["x", "y"]) as kept:
+        assert kept.results == {1: 2.5}
+
+
+def test_a_lost_file_ends_the_sweep(path):
+    def then(config):
+        if config == 2:
+            path.unlink()
+        return config
+
+    with (
+        futures.ThreadPoolExecutor(1) as thread,
+        pytest.raises(OSError, match="cannot be written to the checkpoint"),
+    ):
+        generate_swarm([*range(10)], then, executor=thread, checkpoint=path)
+
+
+def test_a_job_may_change_the_working_folder(tmp_path, monkeypatch):
+    record = {"name": None, "scenario": None, "start": 0.0, "stop": 1.0, "error": None}
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Checkpoint("sweep.jsonl", {}, ["x"]) as kept:
+        monkeypatch.chdir(tmp_path / "other")
+        assert kept.add(record | {"job": 0}, 1.5) == 1.5
+    assert b"1.5" in (tmp_path / "sweep.jsonl").read_bytes()
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
+    places = [tmp_path]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "fifo")
+        (tmp_path / "link").symlink_to("/dev/zero")
+        places += [tmp_path / "fifo", tmp_path / "link", "/dev/full", "/dev/null"]
+    for place in places:
+        with pytest.raises(ValueError, match="not a regular file"):
+            generate_swarm([1], counting(tmp_path), 1, checkpoint=place)
+
+
+def test_a_link_to_a_file_is_followed(path, tmp_path):
+    path.symlink_to(tmp_path / "elsewhere.jsonl")
+    for _ in range(2):
+        assert generate_swarm([1], abs, 1, checkpoint=path) == [1]
+    assert (tmp_path / "elsewhere.jsonl").exists()
 
 
 # A damaged file
@@ -364,6 +492,109 @@ def test_a_module_of_ones_own_counts_by_its_text(tmp_path, monkeypatch):
         prints.add(fingerprint(lambda state, rules=rules: rules.rule(state)))
         prints.add(fingerprint(make("def f(state): return rules.rule(state)", rules=rules)))
     assert len(prints) == 4
+
+
+def test_two_lists_are_not_one_list_twice():
+    one = []
+    assert fingerprint([one, one]) != fingerprint([one, []])
+    assert fingerprint([one, []]) == fingerprint([[], one])
+    assert fingerprint([one, [one], []]) != fingerprint([one, [one], one])
+    assert fingerprint([(1, 2), (1, 2)]) == fingerprint([(1, 2), tuple(json.loads("[1, 2]"))])
+    assert fingerprint([ConstantOpening(0.5)] * 2) == fingerprint(
+        [ConstantOpening(0.5), ConstantOpening(0.5)]
+    )
+
+
+def test_what_python_adds_to_a_class_does_not_count():
+    class Model:
+        def __init__(self):
+            self.gain = 1
+
+    before = fingerprint(Model), fingerprint(Model())
+    copy.copy(Model())
+    inspect.get_annotations(Model)
+    isinstance(1, Model)
+    assert (fingerprint(Model), fingerprint(Model())) == before
+
+
+def test_what_a_cache_holds_does_not_count():
+    @functools.cache
+    def rule(x):
+        return x
+
+    @functools.singledispatch
+    def other(x):
+        return x
+
+    class Both:
+        @functools.singledispatchmethod
+        def method(self, x):
+            return x
+
+    other.register(abc.ABC, abs)
+    before = fingerprint(rule, other, Both)
+    rule(1), other(2), Both().method(3)
+    assert fingerprint(rule, other, Both) == before
+
+
+def test_what_has_no_content_is_a_type_error(tmp_path):
+    ufunc = np.frompyfunc(lambda x: x, 1, 1)
+    with open(tmp_path / "file", "w") as file:
+        for value in (threading.Lock(), file, (one for one in [1]), ufunc):
+            with pytest.raises(TypeError):
+                fingerprint([value])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [stormswarm_utils, worker, Checkpoint, fingerprint, Checkpoint.add, stormswarm.checkpoint],
+)
+def test_the_helper_is_installed_code(value, tmp_path, monkeypatch):
+    source = "def f(x): return value"
+    before = fingerprint(make(source, value=value))
+    monkeypatch.setattr(Path, "read_bytes", lambda file: pytest.fail(f"{file} was read"))
+    assert fingerprint(make(source, value=value)) == before
+
+
+def test_a_function_that_was_sent_to_another_process_is_the_same():
+    source = """
+    from dataclasses import dataclass, field
+    from enum import Enum
+
+    names = {"a", "b", "c"}
+
+    class Mood(Enum):
+        GOOD = 1
+
+    @dataclass
+    class Rule:
+        "A rule."
+        gain: float = 1.0
+        table: dict = field(default_factory=dict, metadata={"unit": "m"})
+
+        @property
+        def mood(self) -> Mood:
+            return Mood.GOOD
+
+    def f(state, rule: Rule = Rule(2.0), *, names=names):
+        import json
+        return lambda: (rule.mood, [json, names])
+    """
+    function = make(source)
+    sent = pickle.loads(cloudpickle.dumps(function))
+    assert sent is not function
+    assert fingerprint(sent) == fingerprint(function)
+
+
+def test_an_object_that_answers_to_any_name_is_read():
+    class Box:
+        def __init__(self, **content):
+            self.__dict__["content"] = content
+
+        def __getattr__(self, name):
+            return self.__dict__["content"][name]
+
+    assert fingerprint(Box(gain=1)) == fingerprint(Box(gain=1)) != fingerprint(Box(gain=2))
 
 
 def test_another_process_gives_the_same_fingerprint(run_python, path):
