@@ -60,15 +60,11 @@ class Checkpoint:
         self.path, self.fingerprints = Path(path), fingerprints
         self._place = self.path.absolute()  # holds if a job changes the working folder
         if self.path.exists() and not self.path.is_file():
-            raise ValueError(
-                f"checkpoint {self.path}: this is a folder or a device, not a regular file"
-            )
-        try:
-            self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115, closed by __exit__
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                error.errno, "the folder of the checkpoint does not exist", str(self.path)
-            ) from error
+            raise ValueError(f"checkpoint {self.path}: a folder or device, not a regular file")
+        if not self.path.parent.exists():
+            folder = "the folder of the checkpoint does not exist"
+            raise FileNotFoundError(errno.ENOENT, folder, str(self.path))
+        self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115, closed by __exit__
         try:
             self._lock()
             records = self._read({TITLE: FORMAT, "versions": versions})
@@ -102,7 +98,8 @@ class Checkpoint:
         TypeError
             JSON cannot hold the result. Nothing is written.
         OSError
-            The disk is full, or gone. What the file has of other jobs stays.
+            The disk is full, or the file is no longer in its place. What the file has of other
+            jobs stays.
         """
         if record["error"] is None and not is_json(result):
             raise TypeError(

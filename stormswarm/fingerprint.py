@@ -118,11 +118,12 @@ class Walk:
 
     def _add_parts(self, value):
         kind = type(value)
-        self.put("object")
-        self.add(kind)
+        self.put("object", kind.__name__)
         if kind in (list, dict, types.MappingProxyType):
             self.add(tuple(value if kind is list else value.items()))
-        elif isinstance(value, set | frozenset):
+            return
+        self.add(kind)
+        if isinstance(value, set | frozenset):
             self.put(*sorted(map(self._hash_alone, value)))
             self.add(object.__getstate__(value))
         elif isinstance(value, types.ModuleType):
