@@ -11,6 +11,7 @@ from stormswarm.modules import (
     find_own,
     find_places,
     is_installed,
+    is_installed_module,
     read_code,
     read_modules,
     resolve_names,
@@ -45,8 +46,8 @@ def fingerprint(*values):
     Some changes cannot be seen:
 
     - the content of files and of environment variables that the code reads;
-    - functions, modules and attributes whose names are computed at run time, and what `exec` and
-      `eval` are given as text;
+    - functions, modules and attributes whose names are computed at run time or come from
+      data, and what `exec` and `eval` are given as text;
     - installed code that was changed in place or patched, compiled extensions that were built
       anew, and libraries that are loaded through `ctypes`;
     - a module that was edited after its import, for functions and classes that the caller took
@@ -164,13 +165,15 @@ class Walk:
         names, imports, words = read_code(function.__code__)
         known, attributes = function.__globals__, vars(function)
         package = known.get("__package__") or ""
+        if is_installed_module(str(known.get("__name__"))):  # a decorator's wrapper, for example
+            names, imports, words = set(), set(), set()
         self.modules |= resolve_names(imports, package)
         self.words |= words
         if words & IMPORTERS and package:
             self.modules.add(package)
         if known is vars(functools):  # made by singledispatch, with a cache in its closure
             attributes = {key: attributes.get(key) for key in ("__wrapped__", "registry")}
-            names, cells = (), ()
+            cells = ()
         else:
             cells = tuple(map(_read_cell, function.__closure__ or ()))
         self.add((function.__name__, function.__doc__, function.__code__, attributes))

@@ -124,7 +124,7 @@ def is_installed(value):
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if isinstance(value, type) and module == "builtins":  # not all of them have names there
         return True
-    if not isinstance(module, str) or not isinstance(name, str) or not _is_installed_module(module):
+    if not isinstance(module, str) or not isinstance(name, str) or not is_installed_module(module):
         return False
     found = sys.modules[module]
     for part in name.split("."):
@@ -132,7 +132,8 @@ def is_installed(value):
     return found is value
 
 
-def _is_installed_module(name):
+def is_installed_module(name):
+    """Return whether a module that is loaded is installed code."""
     module, top = sys.modules.get(name), name.partition(".")[0]
     if module is None or top in ("__main__", *THIS_PACKAGE):
         return module is not None and top != "__main__"
@@ -140,7 +141,7 @@ def _is_installed_module(name):
     if file or folders:
         return any(map(_is_installed_file, [file, *folders]))
     return getattr(module, "__spec__", None) is not None or (
-        name != top and _is_installed_module(top)
+        name != top and is_installed_module(top)
     )
 
 

@@ -595,6 +595,19 @@ def test_a_function_that_was_sent_to_another_process_is_the_same():
     assert fingerprint(sent) == fingerprint(function)
 
 
+def test_what_installed_decorators_use_does_not_count():
+    """Their wrappers carry the name of the user's function, and may use locks."""
+
+    def decorated(gain):
+        def rule(state):
+            return gain
+
+        source = "def deco(f): return lambda state: f(state) if lock else 0"
+        return make(source, "deco", module="contextlib", lock=threading.Lock())(rule)
+
+    assert fingerprint(decorated(1)) == fingerprint(decorated(1)) != fingerprint(decorated(2))
+
+
 def test_an_object_that_answers_to_any_name_is_read():
     class Box:
         def __init__(self, **content):
