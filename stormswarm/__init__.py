@@ -1,1 +1,1 @@
-"""The rooms behind stormswarm_utils; see there."""
+"""The rooms behind `stormswarm_utils`, which is the module to read and to import."""

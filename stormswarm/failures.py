@@ -31,6 +31,10 @@ NO_TIME_LIMIT = (
     "start processes (--no-nanny) can run a job that calls generate_swarm([config], worker, 1, "
     "timeout=...) itself; MPI and batch systems have a time limit for all jobs together"
 )
+NO_HYDROGRAPHS_IN_A_CHECKPOINT = (
+    "a checkpoint holds only what JSON can hold, which leaves out hydrographs: use worker, or a "
+    "worker of your own that returns the numbers that you need"
+)
 _HOW_TO_SEND_THE_PACKAGE = (
     "install the project where they run, or send them stormswarm_utils.py and the folder "
     "stormswarm in one zip file (dask: client.upload_file)"

@@ -237,10 +237,10 @@ def open_checkpoint(
         return nullcontext(NoCheckpoint())
     from stormswarm.checkpoint import Checkpoint  # here, because workers start without them
 
-    return Checkpoint(path, read_versions(), _take_fingerprints(worker, configs, own_worker))
+    return Checkpoint(path, read_versions(), take_fingerprints(worker, configs, own_worker))
 
 
-def _take_fingerprints(worker, configs, own_worker):
+def take_fingerprints(worker: Callable, configs: list, own_worker: bool) -> list[str]:
     """Return a text per job that changes with what is run, not with the job's name."""
     from stormswarm.fingerprint import fingerprint
 

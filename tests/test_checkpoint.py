@@ -25,9 +25,12 @@ from code_roads import NOT_NOTICED, NOTICED
 from short_storms import first_hour
 
 import stormswarm.checkpoint
+import stormswarm.swarm
 import stormswarm_utils
 from stormswarm.checkpoint import Checkpoint
 from stormswarm.fingerprint import fingerprint
+from stormswarm.jobs import read_versions
+from stormswarm.swarm import take_fingerprints
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, simulate, worker
 
 SHORT = [
@@ -135,7 +138,7 @@ def test_durations_on_file_put_the_longest_first(path):
         return config["name"]
 
     names = [{"name": "short"}, {"name": "long"}]
-    with Checkpoint(path, stormswarm_utils._versions(), ["x", "y"]) as kept:
+    with Checkpoint(path, read_versions(), ["x", "y"]) as kept:
         for job, (name, seconds) in enumerate([("short", 0.1), ("long", 9.0)]):
             record = {"job": job, "name": name, "scenario": None, "error": None}
             kept.add(record | {"start": 0.0, "stop": seconds}, None)
@@ -242,15 +245,15 @@ def test_any_other_file_is_refused_and_left_alone(content, path):
 
 def test_other_versions_are_refused_with_a_way_to_go_on(path, monkeypatch):
     generate_swarm([1], abs, 1, checkpoint=path)
-    versions = stormswarm_utils._versions() | {"pystorms": "9.9"}
-    monkeypatch.setattr(stormswarm_utils, "_versions", lambda: versions)
+    versions = read_versions() | {"pystorms": "9.9"}
+    monkeypatch.setattr(stormswarm.swarm, "read_versions", lambda: versions)
     with pytest.raises(ValueError, match=r"written with pystorms \S+, here 9\.9\..*a new file"):
         generate_swarm([1], abs, 1, checkpoint=path)
 
 
 def test_two_sweeps_on_one_file_are_refused(path):
     with (
-        Checkpoint(path, stormswarm_utils._versions(), []),
+        Checkpoint(path, read_versions(), []),
         pytest.raises(ValueError, match="another sweep is writing to it"),
     ):
         generate_swarm([1], abs, 1, checkpoint=path)
@@ -372,8 +375,8 @@ def test_wherever_the_file_is_torn_the_next_call_completes_it(path, tmp_path):
     expected = generate_swarm([1, 2, 3], abs, 1, checkpoint=path)
     content = path.read_bytes()
     torn = tmp_path / "torn.jsonl"
-    versions = stormswarm_utils._versions()
-    prints = stormswarm_utils._fingerprints(abs, [1, 2, 3])
+    versions = read_versions()
+    prints = take_fingerprints(abs, [1, 2, 3], own_worker=False)
     for end in range(len(content)):
         torn.write_bytes(content[:end])
         with Checkpoint(torn, versions, prints) as kept:

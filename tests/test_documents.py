@@ -107,7 +107,7 @@ def check_install(words, folder):
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     pip += ["--no-deps", "--no-build-isolation", "--target", folder / "installed", folder / "copy"]
     subprocess.run(pip, check=True, capture_output=True)
-    look = "import stormswarm_utils as s, stormswarm_checkpoint; print(s.__file__)"
+    look = "import stormswarm_utils as s, stormswarm.checkpoint; print(s.__file__)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", look],
         env=os.environ | {"PYTHONPATH": str(folder / "installed")},

@@ -291,9 +291,12 @@ def test_a_process_per_job_keeps_patches_away():
 
 
 def test_threads_inside_a_simulation_are_refused_a_simulation():
-    with private_engine(), futures.ThreadPoolExecutor(1) as threads:
-        with pytest.raises(SwarmError, match="a SWMM simulation is still open"):
-            generate_swarm([SHORT], worker, executor=threads)
+    with (
+        private_engine(),
+        futures.ThreadPoolExecutor(1) as threads,
+        pytest.raises(SwarmError, match="a SWMM simulation is still open"),
+    ):
+        generate_swarm([SHORT], worker, executor=threads)
 
     def nested(config):
         with futures.ThreadPoolExecutor(1) as threads:
@@ -306,26 +309,26 @@ def test_threads_inside_a_simulation_are_refused_a_simulation():
 # Strange exceptions
 
 
-class HasStrangeNotes(ValueError):
+class HasStrangeNotesError(ValueError):
     __notes__ = None
 
 
-class BecomesText(Exception):
+class BecomesTextError(Exception):
     def __reduce__(self):
         return str, ("text",)
 
 
-class EndsWhoeverAddsANote(Exception):
+class EndsWhoeverAddsANoteError(Exception):
     def add_note(self, note):
         raise SystemExit(0)
 
 
-class EndsWhoeverPrintsIt(Exception):
+class EndsWhoeverPrintsItError(Exception):
     def __str__(self):
         raise SystemExit(0)
 
 
-class EndsWhoeverUnpicklesIt(Exception):
+class EndsWhoeverUnpicklesItError(Exception):
     def __reduce__(self):
         return sys.exit, (0,)
 
@@ -343,8 +346,13 @@ def throw(error_type):
     return raise_it
 
 
-STRANGE = [HasStrangeNotes, BecomesText, EndsWhoeverAddsANote, EndsWhoeverPrintsIt]
-STRANGE += [EndsWhoeverUnpicklesIt]
+STRANGE = [
+    HasStrangeNotesError,
+    BecomesTextError,
+    EndsWhoeverAddsANoteError,
+    EndsWhoeverPrintsItError,
+    EndsWhoeverUnpicklesItError,
+]
 
 
 @pytest.mark.parametrize("bad", [raise_with_numbers_as_notes, *map(throw, STRANGE)])
