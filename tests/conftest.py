@@ -46,6 +46,24 @@ def workers_of(process):
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder_of_this_session(tmp_path_factory):
+    """Give this session and its subprocesses a temporary folder that no other program uses.
+
+    The folders that a test leaves behind are looked for there, so neither another swarm on this
+    machine nor a second session can make an innocent test fail. Its name is short because the
+    paths of sockets, which may lie in it, are limited to a hundred characters.
+    """
+    tmp_path_factory.getbasetemp()  # pytest's own folders stay where they always are
+    with (
+        tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True) as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Every test leaves the installed scenarios and the temporary folder alone.
