@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 # The first Python in this list that is new enough makes the environment.
-PYTHONS := python3 python3.13 python3.12 python3.11 python
+PYTHONS := python3 python3.15 python3.14 python3.13 python3.12 python3.11 python
 
-.PHONY: help run test lab lint bench record docs store lock wheelhouse clean
+.PHONY: help run check test lab lint bench record docs store lock wheelhouse clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,9 +26,11 @@ $(READY): requirements.txt pyproject.toml
 run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (two minutes)
 	@$(BIN)/python tools/run_notebook.py notebooks/02_serial_versus_parallel.ipynb
 
-test: lint ## run every check: lint, unit tests, stored outputs, notebooks
-	@$(BIN)/python -m pytest
-	@$(BIN)/python -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks
+check: lint ## run lint and the quick tests (two minutes)
+	@$(BIN)/python -m pytest -m "not slow and not weekly"
+
+test: lint ## run every check: lint, tests and notebooks (ten minutes; WEEKLY=1: what is slower still)
+	@WEEKLY=$(WEEKLY) $(BIN)/python tools/run_checks.py
 
 lab: $(READY) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -1,0 +1,94 @@
+"""Run the tests of the code and the check of the notebooks side by side, in two lanes.
+
+Usage: python tools/run_checks.py
+
+Each line says which lane it comes from, and the closing lines of both are repeated at the end.
+WEEKLY=1 in the environment adds what is too slow for every day: the tests that are marked
+`weekly`, and every repetition of the notebooks' timings.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COLOR = f"--color={'yes' if sys.stdout.isatty() else 'auto'}"
+WEEKLY = ["-m", ""] if os.environ.get("WEEKLY") else []  # with them, no test is left out
+LANES = {
+    "code": [sys.executable, "-m", "pytest", COLOR, "--durations=30", *WEEKLY],
+    "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, "--durations=5"],
+}
+PATIENCE = 60  # seconds in which an interrupted lane may tidy up
+
+
+def follow(lane, program, closing):
+    """Print each line of a lane behind the lane's name, and keep the last one."""
+    for line in program.stdout:
+        print(f"{lane:>9} | {line}", end="", flush=True)
+        if line.strip():
+            closing[lane] = line.strip()
+
+
+def start(command):
+    """Start a lane in a session of its own, so that it hears of Ctrl-C once, from `stop`."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="backslashreplace",
+        start_new_session=True,
+    )
+
+
+def stop(programs):
+    """Interrupt the lanes as a terminal would, and end those that do not end by themselves."""
+    try:
+        for program in programs:
+            if program.poll() is None and os.name == "posix":  # elsewhere the console has done it
+                os.killpg(program.pid, signal.SIGINT)
+        for program in programs:
+            with suppress(subprocess.TimeoutExpired):
+                program.wait(PATIENCE)
+    finally:
+        for program in programs:
+            if program.poll() is None:
+                program.kill()
+
+
+def main():
+    """Run both lanes; return 0 if both succeed, 1 if one fails, and 130 after Ctrl-C."""
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.default_int_handler)
+    programs = {lane: start(command) for lane, command in LANES.items()}
+    closing = {}
+    followers = [
+        threading.Thread(target=follow, args=(lane, program, closing), daemon=True)
+        for lane, program in programs.items()
+    ]
+    for follower in followers:
+        follower.start()
+    interrupted = False
+    try:
+        for program in programs.values():
+            program.wait()
+    except KeyboardInterrupt:
+        interrupted = True
+        stop(programs.values())
+    for follower in followers:
+        follower.join(5)
+    print()
+    for lane in programs:
+        print(f"{lane:>9} | {closing.get(lane, 'printed nothing')}")
+    if interrupted:
+        return 130
+    return int(any(program.returncode for program in programs.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
