@@ -1,13 +1,14 @@
 """The score of a run is that of the plain pystorms loop, to the last digit."""
 
 import math
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pystorms
 import pytest
-from short_storms import first_hour
+from short_storms import end_at, first_hour
 
 from stormswarm_utils import (
     METRICS,
@@ -44,8 +45,57 @@ def plain_scores(run_python, original_pystorms, scenario, opening):
     return dict(zip(METRICS, eval(printed, {"np": np}), strict=True))
 
 
-@pytest.mark.parametrize("opening", [None, 0.4], ids=["no action", "opening 0.4"])
-@pytest.mark.parametrize("scenario", SCENARIOS)
+def six_hours_of_beta(network):
+    """Cut beta, whose whole storm is one day, to the hours in which it begins to flood."""
+    return end_at(network, "10/08/2016", "06:00:00")
+
+
+def five_days_of_epsilon(network):
+    """Cut epsilon, which has fifteen days, soon after its score leaves zero."""
+    return end_at(network, "01/06/2017", "00:00:00")
+
+
+SHORT = {"beta": six_hours_of_beta, "epsilon": five_days_of_epsilon}
+
+
+@pytest.fixture(scope="session")
+def short_pystorms(original_pystorms, tmp_path_factory):
+    """Return a folder with a copy of pystorms in which the two longest storms are cut short."""
+    folder = tmp_path_factory.mktemp("short")
+    shutil.copytree(original_pystorms, folder, dirs_exist_ok=True)
+    for scenario, cut in SHORT.items():
+        path = folder / "pystorms" / "networks" / f"{scenario}.inp"
+        path.write_text(cut(path.read_text("utf-8")), encoding="utf-8")
+    return folder
+
+
+each_opening = pytest.mark.parametrize("opening", [None, 0.4], ids=["no action", "opening 0.4"])
+
+
+@pytest.mark.slow
+@each_opening
+@pytest.mark.parametrize("scenario", SHORT)
+def test_six_hours_of_beta_and_five_days_of_epsilon_score_as_the_plain_loop(
+    scenario, opening, run_python, short_pystorms
+):
+    """Whole, the two take minutes and are compared once a week, by the next test."""
+    controller = leave_the_valves if opening is None else ConstantOpening(opening)
+    config = {"controller": controller, "scenario": scenario, "network": SHORT[scenario]}
+    with ThreadPoolExecutor(1) as beside:
+        plain = beside.submit(plain_scores, run_python, short_pystorms, scenario, opening)
+        score = worker(config)
+    assert score == plain.result()["cumulative"]
+    assert score > 0
+
+
+MARKS = {"beta": pytest.mark.weekly, "epsilon": pytest.mark.weekly}
+MARKS |= {"gamma": pytest.mark.slow, "delta": pytest.mark.slow}
+
+
+@each_opening
+@pytest.mark.parametrize(
+    "scenario", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCENARIOS]
+)
 def test_every_scenario_scores_as_the_plain_loop(scenario, opening, run_python, original_pystorms):
     controller = leave_the_valves if opening is None else ConstantOpening(opening)
     config = {"controller": controller, "scenario": scenario}
