@@ -97,20 +97,6 @@ def test_the_table_in_the_readme_lists_the_notebooks_there_are():
     assert sorted(set(listed)) == [path.name for path in NOTEBOOKS]
 
 
-def test_the_example_in_the_readme_runs(run_python):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    lines = run_python(example).splitlines()
-    assert len(lines) == 5
-    assert lines[-1] == "theta, valves 100% open: score 1630.34222887"
-
-
-def test_the_example_of_the_troubleshooting_guide_runs(run_python):
-    guide = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", guide, re.S)
-    (level,) = eval(run_python(example))
-    assert 0 < level < 2
-
-
 def test_the_figure_in_the_readme_is_that_of_the_notebook():
     name, index, picture = README_FIGURE
     assert figures(read(ROOT / "notebooks" / name))[index] == picture.read_bytes()
