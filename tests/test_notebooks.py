@@ -1,19 +1,15 @@
 """The stored notebooks, and the tools that show and check them."""
 
-import copy
 import re
 import subprocess
 import sys
-from pathlib import Path
+from fnmatch import fnmatch
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from lint_notebooks import NOTEBOOKS, ROOT, problems
 from store_outputs import README_FIGURE, figures
-from stored_outputs import problems
-
-ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def read(path):
@@ -21,10 +17,10 @@ def read(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_stored_outputs(path):
+def test_a_notebook_has_no_problems(path):
     notebook = read(path)
     nbformat.validate(notebook)
-    assert problems(notebook) == []
+    assert problems(notebook, path.stem) == []
 
 
 def break_order(notebook):
@@ -62,6 +58,46 @@ def time_without_repetitions(notebook):
     notebook.cells[code_cell(notebook)].source = "%%timeit\nworker(config)"
 
 
+def rename_the_summary(notebook):
+    for cell in notebook.cells:
+        cell.source = cell.source.replace("## Summary", "## The end")
+
+
+def skip_a_level(notebook):
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell("### Too deep"))
+
+
+def name_a_notebook_that_is_not_there(notebook):
+    notebook.cells[1].source += "\nSee notebook 42."
+
+
+def take_longer(notebook):
+    first = notebook.cells[0]
+    first.source = re.sub(r"learn:\*\* \d+", "learn:** 1234", first.source)
+
+
+def need_nothing(notebook):
+    first = notebook.cells[0]
+    first.source = first.source.replace("**What you need:**", "")
+
+
+def tagged(notebook, tag):
+    return next(cell for cell in notebook.cells if tag in cell.metadata.get("tags", ()))
+
+
+def drop_a_check(notebook):
+    notebook.cells.remove(tagged(notebook, "check"))
+
+
+def show_a_solution(notebook):
+    del tagged(notebook, "solution").metadata["jupyter"]
+
+
+def give_the_answer_away(notebook):
+    output = nbformat.v4.new_output("stream", name="stdout", text="That is right.")
+    tagged(notebook, "check").outputs = [output]
+
+
 def code_cell(notebook):
     return next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code")
 
@@ -84,12 +120,33 @@ def shown(notebook):
         (store("400221923.1344594"), "more than twelve digits"),
         (store_an_error, "a stored error: ValueError"),
         (time_without_repetitions, "a timing without -n and -r"),
+        (rename_the_summary, "does not close with Summary"),
+        (skip_a_level, "a heading of level 3 below one of level 1"),
+        (name_a_notebook_that_is_not_there, "names notebook 42"),
+        (take_longer, "README.md does not list it with 1234 minutes"),
+        (take_longer, "docs/instructor-guide.md does not list it with 1234 minutes"),
+        (need_nothing, "the opening has no"),
+        (drop_a_check, "not two or three exercises"),
+        (show_a_solution, "a solution that is not hidden"),
+        (give_the_answer_away, "the stored answer is right already"),
     ],
 )
-def test_the_check_of_stored_outputs_finds(change, problem):
-    notebook = copy.deepcopy(read(ROOT / "notebooks" / "02_serial_versus_parallel.ipynb"))
+def test_the_linter_finds(change, problem):
+    path = ROOT / "notebooks" / "02_serial_versus_parallel.ipynb"
+    notebook = read(path)
     change(notebook)
-    assert any(problem in found for found in problems(notebook))
+    assert any(problem in found for found in problems(notebook, path.stem))
+
+
+def test_the_notebooks_are_numbered_without_a_gap():
+    assert [int(path.name[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS)))
+
+
+def test_the_index_of_the_site_has_every_notebook():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    entries = re.findall(r"(?m)^notebooks/\S+$", index)
+    for path in NOTEBOOKS:
+        assert any(fnmatch(f"notebooks/{path.stem}", entry) for entry in entries), path.stem
 
 
 def test_the_table_in_the_readme_lists_the_notebooks_there_are():
