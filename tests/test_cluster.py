@@ -5,9 +5,7 @@ import itertools
 import json
 import os
 import random
-import shutil
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -18,7 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 from benchmark_cluster import replay, wall_time
+from conftest import blocks
 from dask_programs import dask_cluster
+from packages import built_wheel, install
 from short_storms import sweep
 
 import stormswarm_utils
@@ -88,16 +88,13 @@ def two_configs():
     return [opening, opening | {"controller": lambda state: 0.25 * (state > 0.1)}]
 
 
-def make_zip(folder):
-    """Make a zip file with the face and its package at the top, as the guide does."""
-    path = folder / "stormswarm.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in [ROOT / "stormswarm_utils.py", *(ROOT / "stormswarm").glob("*.py")]:
-            archive.write(file, file.relative_to(ROOT))
-    return str(path)
-
-
-def test_workers_get_the_helper_by_upload(tmp_path):
+def test_workers_get_the_helper_by_upload(tmp_path, monkeypatch):
+    (upload,) = [
+        block
+        for block in blocks((ROOT / "docs" / "scaling-out.md").read_text("utf-8"), "python")
+        if "upload_file" in block
+    ]
+    monkeypatch.chdir(tmp_path)  # where the guide's lines write their zip
     expected = [worker(config) for config in two_configs()]
     with dask_cluster(tmp_path / "cluster", 2, on_path=False) as cluster:
         executor = cluster.client.get_executor()
@@ -105,7 +102,7 @@ def test_workers_get_the_helper_by_upload(tmp_path):
             generate_swarm(two_configs(), worker, executor=executor)
         assert "client.upload_file" in str(caught.value)
 
-        cluster.client.upload_file(make_zip(tmp_path))
+        exec(upload, {"client": cluster.client})
         swarm = generate_swarm(two_configs(), worker, executor=executor)
         assert swarm == expected
         told = generate_swarm([*range(8)], where(), executor=executor)
@@ -123,16 +120,7 @@ def test_workers_get_the_helper_by_upload(tmp_path):
 
 
 def test_workers_have_the_helper_installed(tmp_path):
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE", "stormswarm_utils.py"):
-        shutil.copy(ROOT / name, source)
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "stormswarm", source / "stormswarm", ignore=ignored)
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    options = ["--no-deps", "--no-build-isolation", "--target", tmp_path / "installed", source]
-    subprocess.run([*command, *options], check=True, capture_output=True)
-    places = {"on_path": False, "packages": [tmp_path / "installed"]}
+    places = {"on_path": False, "packages": [install(built_wheel(), tmp_path / "installed")]}
     with dask_cluster(tmp_path / "cluster", 1, **places) as cluster:
         executor = cluster.client.get_executor()
         swarm = generate_swarm(two_configs(), worker, executor=executor)
