@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,13 @@ from playwright.sync_api import expect, sync_playwright
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium here; the system's packages have one, .ci/run installs it"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="no Chromium here; the system's packages have one, .ci/run installs it",
+    ),
+]
 FLAGS = [
     "--disable-gpu",
     "--disable-quic",
@@ -81,16 +86,31 @@ def audit(page, rules=None):
     )
 
 
-def pages(site):
+ALL, SOME = "every page", "one page of each kind"
+ONE_OF_EACH_KIND = (
+    *("index.html", "troubleshooting.html", "timings.html", "api.html", "genindex.html"),
+    *("search.html", "notebooks/02_serial_versus_parallel.html", "_modules/stormswarm_utils.html"),
+)
+weekly = pytest.mark.weekly
+
+
+def pages(site, which):
+    if which == SOME:
+        return [site / name for name in ONE_OF_EACH_KIND]
     return [path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts]
 
 
-@pytest.mark.parametrize(("scheme", "rules"), [("light", None), ("dark", ["color-contrast"])])
-def test_every_page_loads_and_can_be_read_by_everybody(browser, site, scheme, rules):
+@pytest.mark.parametrize(
+    ("which", "scheme", "rules"),
+    [
+        (ALL, "light", None),
+        (SOME, "dark", ["color-contrast"]),
+        pytest.param(ALL, "dark", ["color-contrast"], marks=weekly),
+    ],
+)
+def test_a_page_loads_and_can_be_read_by_everybody(browser, site, which, scheme, rules):
     findings = []
-    for path in pages(site):
-        if scheme == "dark" and "_modules" in path.parts:
-            continue  # long listings, in the colours of every other listing
+    for path in pages(site, which):
         with open_page(browser, color_scheme=scheme) as page:
             page.goto(path.as_uri())
             name = path.relative_to(site).as_posix()
@@ -115,9 +135,10 @@ def test_the_audit_finds_what_is_wrong(browser):
         assert "image-alt" in findings
 
 
-def test_no_page_is_wider_than_a_phone_and_what_scrolls_can_be_reached(browser, site):
+@pytest.mark.parametrize("which", [SOME, pytest.param(ALL, marks=weekly)])
+def test_no_page_is_wider_than_a_phone_and_what_scrolls_can_be_reached(browser, site, which):
     with open_page(browser, viewport={"width": 360, "height": 740}) as page:
-        for path in pages(site):
+        for path in pages(site, which):
             page.goto(path.as_uri())
             assert page.evaluate("document.documentElement.scrollWidth") <= 360, path.name
             assert audit(page, ["scrollable-region-focusable"]) == [], path.name
@@ -158,7 +179,8 @@ def test_a_solution_is_hidden_until_it_is_asked_for(browser, site):
 
 # Notebooks in JupyterLab --------------------------------------------------------------
 
-PATIENCE = 600  # seconds; notebook 02 takes two minutes on a quiet machine
+PATIENCE = 600  # seconds; notebook 03 takes half a minute on a quiet machine
+TIMED = re.compile(r"\d m?s\b|\dx\b")  # seconds, or a ratio of seconds
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +306,9 @@ def kernels(lab):
 
 
 @pytest.mark.timeout(900)
-def test_notebook_02_runs_from_top_to_bottom(browser, lab, open_notebook):
-    page, path = open_notebook("02_serial_versus_parallel.ipynb")
+def test_notebook_03_runs_from_top_to_bottom(browser, lab, open_notebook):
+    """The shortest one with a swarm and a figure; `tools/check_notebooks.py` runs all of them."""
+    page, path = open_notebook("03_why_not_half.ipynb")
     stored = nbformat.read(path, as_version=4)
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Restart Kernel and Clear Outputs of All Cells…").click()
@@ -298,17 +321,19 @@ def test_notebook_02_runs_from_top_to_bottom(browser, lab, open_notebook):
     code = [cell for cell in stored.cells if cell.cell_type == "code"]
     wait_until_run(page, len(code))
     figures = page.locator(".jp-OutputArea-output img")
-    expect(figures).to_have_count(2)
+    expect(figures).to_have_count(sum(cell.source.count("plt.show()") for cell in code))
     for figure in figures.all():
         figure.scroll_into_view_if_needed()
         assert figure.evaluate("figure => figure.naturalWidth") > 500
-    expect(page.get_by_text("400221923.134", exact=False).first).to_be_attached()
+    expect(page.get_by_text("valves open 25433 steps").first).to_be_attached()
     ran = [cell for cell in saved(page, path).cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in ran] == list(range(1, len(code) + 1))
     kinds = [output.output_type for cell in ran for output in cell.outputs]
     assert "error" not in kinds
-    swarm = next(i for i, cell in enumerate(ran) if "swarm = generate_swarm(" in cell.source)
-    assert text(ran[swarm]) == text(code[swarm]) != ""
+    printed = [(text(cell), text(old)) for cell, old in zip(ran, code, strict=True)]
+    repeated = [pair for pair in printed if pair[1] and not TIMED.search(pair[1])]
+    assert len(repeated) > 5
+    assert [new for new, _ in repeated] == [old for _, old in repeated]
 
 
 WAITS = """
