@@ -109,6 +109,7 @@ def check(tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("timed", "count", "weekly", "failed"),
     [

@@ -199,6 +199,7 @@ PRINTED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_in_the_documents_runs(name, run_python):
     assert re.fullmatch(PRINTED.get(name, ""), run_python(EXAMPLES[name]))
@@ -393,6 +394,7 @@ def quick_record(tmp_path_factory):
     return json.loads(path.read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_the_tool_writes_what_the_schema_says(quick_record):
     assert problems(quick_record) != []  # an hour's rain is no record
     record = {key: value for key, value in quick_record.items() if key != "quick"}
@@ -405,6 +407,7 @@ def test_the_tool_writes_what_the_schema_says(quick_record):
         )
 
 
+@pytest.mark.slow
 def test_problems_of_records_are_found(quick_record):
     record = {key: value for key, value in quick_record.items() if key != "quick"}
     assert problems(record | {"host": "ada"}) != []
@@ -425,6 +428,7 @@ def test_a_machine_that_tells_a_name_is_refused(monkeypatch):
         record_timings.describe()
 
 
+@pytest.mark.slow
 def test_the_picture_without_records_and_with_one(quick_record, tmp_path):
     records = tmp_path / "records"
     records.mkdir()
