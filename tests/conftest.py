@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from benchmark import copy_pystorms
 from markdown_it import MarkdownIt
 
+from benchmarks.common import copy_pystorms
 from stormswarm_utils import stop_workers
 
 ROOT = Path(__file__).parent.parent
@@ -107,7 +107,7 @@ def run_python(tmp_path):
     def run(source, path="", check=True, **environment):
         script = tmp_path / "script.py"
         script.write_text(source, encoding="utf-8")
-        search = os.pathsep.join(filter(None, [str(path), str(Path(__file__).parent)]))
+        search = os.pathsep.join(filter(None, [str(path), str(ROOT)]))
         done = subprocess.run(
             [sys.executable, "-W", "ignore", script],
             env=os.environ | {"PYTHONPATH": search} | environment,

@@ -22,11 +22,11 @@ import cloudpickle
 import numpy as np
 import pytest
 from code_roads import NOT_NOTICED, NOTICED
-from short_storms import first_hour
 
 import stormswarm.checkpoint
 import stormswarm.swarm
 import stormswarm_utils
+from benchmarks.common import first_hour
 from stormswarm.checkpoint import Checkpoint
 from stormswarm.fingerprint import fingerprint
 from stormswarm.jobs import read_versions

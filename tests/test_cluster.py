@@ -9,19 +9,18 @@ import statistics
 import sys
 import threading
 import time
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import pytest
-from benchmark_cluster import replay, wall_time
 from conftest import blocks
-from dask_programs import dask_cluster
 from packages import built_wheel, install
-from short_storms import sweep
 
 import stormswarm_utils
+from benchmarks.cluster import replay, wall_time
+from benchmarks.common import sweep
+from benchmarks.dask_cluster import dask_cluster
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, makespan, worker
 
 pytestmark = pytest.mark.skipif(

@@ -16,11 +16,12 @@ import draw_timings
 import nbformat
 import psutil
 import pytest
-import record_timings
 from bs4 import BeautifulSoup
 from conftest import ROOT, blocks
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
+
+from benchmarks import record as timing_record
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -79,8 +80,11 @@ def check_make(words):
         assert f"$({variable})" in MAKEFILE or f"$(if $({variable})" in MAKEFILE
     for target in targets:
         assert re.search(rf"(?m)^{target}:.* ## ", MAKEFILE), f"make {target}"
-    for file in re.findall(r"\b(?:tools|tests)/\w+\.\w+", dry_run(*targets)):
+    steps = dry_run(*targets)
+    for file in re.findall(r"\b(?:tools|tests)/\w+\.\w+", steps):
         assert (ROOT / file).exists()
+    for module in re.findall(r"-m benchmarks\.(\w+)", steps):
+        assert (ROOT / "benchmarks" / f"{module}.py").exists()
     if not targets:
         done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
         assert "make run" in done.stdout
@@ -93,6 +97,12 @@ def check_script(words):
     assert f"Usage: python {script}" in text
     for argument in arguments:
         assert (ROOT / argument.replace("NAME", NOTEBOOKS[0].stem)).exists()
+
+
+def check_benchmark(module):
+    """A benchmark of the project, called as it says itself."""
+    text = (ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8")
+    assert f"Usage: python -m {module}\n" in text
 
 
 def check_install(words):
@@ -163,6 +173,8 @@ def test_every_command_in_the_documents(command, run_python):
         check_make(rest)
     elif program in ("python", "python3") and rest and rest[0].startswith("tools/"):
         check_script(rest)
+    elif program == "python" and rest[:1] == ["-m"] and rest[1].startswith("benchmarks."):
+        check_benchmark(rest[1])
     elif program.lstrip("%") == "pip" and rest[:1] == ["install"]:
         check_install(rest[1:])
     elif program == "dask":
@@ -372,7 +384,7 @@ def problems(record):
     """List what is wrong with a record, beyond the schema too."""
     found = [error.message for error in Draft202012Validator(SCHEMA).iter_errors(record)]
     for way, seconds in record.get("seconds", {}).items():
-        lengths = {len(seconds[job_set]) for job_set in record_timings.JOB_SETS}
+        lengths = {len(seconds[job_set]) for job_set in timing_record.JOB_SETS}
         if lengths != {len(record["busy"])}:
             found.append(f"{way}: not one figure per round")
         if len(seconds["open"]) != len(seconds["closed"]):
@@ -385,7 +397,8 @@ def quick_record(tmp_path_factory):
     """Return what `QUICK=1 make record` writes: one round of an hour's rain."""
     folder = tmp_path_factory.mktemp("records")
     subprocess.run(
-        [sys.executable, ROOT / "tools" / "record_timings.py", folder],
+        [sys.executable, "-m", "benchmarks.record", folder],
+        cwd=ROOT,
         env=os.environ | {"QUICK": "1", "FORCE": "1"},
         capture_output=True,
         check=True,
@@ -416,16 +429,16 @@ def test_problems_of_records_are_found(quick_record):
 
 
 def test_a_busy_machine_is_refused(monkeypatch):
-    monkeypatch.setattr(record_timings, "busy_cores", lambda: (psutil.cpu_count(), "storm (99 %)"))
+    monkeypatch.setattr(timing_record, "busy_cores", lambda: (psutil.cpu_count(), "storm (99 %)"))
     with pytest.raises(SystemExit, match=r"Not recorded: other programs keep .*storm \(99 %\)"):
-        record_timings.wait_until_quiet(0, forced=False)
-    assert record_timings.wait_until_quiet(0, forced=True) == psutil.cpu_count()
+        timing_record.wait_until_quiet(0, forced=False)
+    assert timing_record.wait_until_quiet(0, forced=True) == psutil.cpu_count()
 
 
 def test_a_machine_that_tells_a_name_is_refused(monkeypatch):
-    monkeypatch.setattr(record_timings.socket, "gethostname", lambda: "2")
+    monkeypatch.setattr(timing_record.socket, "gethostname", lambda: "2")
     with pytest.raises(SystemExit, match="Not recorded: the description of the machine holds"):
-        record_timings.describe()
+        timing_record.describe()
 
 
 @pytest.mark.slow
@@ -446,7 +459,7 @@ def test_the_picture_without_records_and_with_one(quick_record, tmp_path):
         assert "<svg" in (tmp_path / folder / "timings.svg").read_text("utf-8")
     today = (tmp_path / "one" / "today.md").read_text("utf-8")
     assert today.count("\n| ") == 6
-    plain, helper = (quick_record["seconds"][way]["6 serial"][0] for way in record_timings.WAYS)
+    plain, helper = (quick_record["seconds"][way]["6 serial"][0] for way in timing_record.WAYS)
     assert f"44.1 s  | {plain:.2f} s | {helper:.2f} s |" in today
     text = (tmp_path / "one" / "timings.md").read_text("utf-8")
     assert "| helper | 6\N{NO-BREAK SPACE}on\N{NO-BREAK SPACE}3 |" in text

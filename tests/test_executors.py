@@ -22,10 +22,9 @@ import loky
 import nbformat
 import psutil
 import pytest
-from benchmark import plain_worker
-from conftest import workers_of
-from short_storms import first_hour
+from conftest import ROOT, workers_of
 
+from benchmarks.common import first_hour, plain_worker
 from stormswarm import jobs, pools
 from stormswarm_utils import (
     ConstantOpening,
@@ -69,7 +68,7 @@ def start_engine(name, tmp_path_factory):
     @contextmanager
     def dask():
         pytest.importorskip("distributed", reason="dask is not installed: the extra `cluster`")
-        from dask_programs import dask_cluster
+        from benchmarks.dask_cluster import dask_cluster
 
         with (
             dask_cluster(tmp_path_factory.mktemp("dask") / "cluster", WORKERS) as cluster,
@@ -287,7 +286,7 @@ def test_the_same_under_mpi(tmp_path):
         env=os.environ
         | {
             UNDER_MPI: "1",
-            "PYTHONPATH": str(Path(__file__).parent),
+            "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "tests", ROOT))),
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # Open MPI 5
@@ -425,7 +424,7 @@ def test_an_executor_holds_only_so_many_jobs_at_a_time(monkeypatch):
 
 
 def test_the_example_of_batches_runs(run_python):
-    guide = (Path(__file__).parent.parent / "docs" / "scaling-out.md").read_text("utf-8")
+    guide = (ROOT / "docs" / "scaling-out.md").read_text("utf-8")
     (example,) = [
         block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "batches" in block
     ]
@@ -436,7 +435,7 @@ def test_the_example_of_batches_runs(run_python):
 
 
 def test_notebook_08_says_how_to_install_dask(run_python):
-    path = Path(__file__).parent.parent / "notebooks" / "08_beyond_one_machine.ipynb"
+    path = ROOT / "notebooks" / "08_beyond_one_machine.ipynb"
     imports = next(
         cell.source
         for cell in nbformat.read(path, as_version=4).cells

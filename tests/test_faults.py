@@ -10,16 +10,15 @@ import subprocess
 import sys
 import time
 from concurrent import futures
-from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from conftest import scratch_folders, workers_of
+from conftest import ROOT, scratch_folders, workers_of
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from short_storms import first_hour, sweep
 
+from benchmarks.common import first_hour, sweep
 from stormswarm.scenarios import CONFIG_KEYS
 from stormswarm_utils import (
     METRICS,
@@ -36,7 +35,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="sends signals and sets li
 SWEEP = """
 import json, os, sys, threading, time
 from stormswarm_utils import SwarmError, generate_swarm, worker
-from short_storms import sweep
+from benchmarks.common import sweep
 
 def fill_the_disk(path):
     import resource
@@ -63,7 +62,7 @@ def start_sweep(tmp_path, *arguments):
     script.write_text(SWEEP, encoding="utf-8")
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", script, tmp_path / "sweep.jsonl", *arguments],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

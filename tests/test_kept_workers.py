@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from short_storms import first_hour
 
+from benchmarks.common import first_hour
 from stormswarm import own_pool
 from stormswarm.jobs import PackedJobs
 from stormswarm_utils import ConstantOpening, generate_swarm, simulate, stop_workers, worker

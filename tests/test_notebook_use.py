@@ -10,12 +10,12 @@ import threading
 import nbformat
 import psutil
 import pytest
-from conftest import PYSTORMS, workers_of
+from conftest import PYSTORMS, ROOT, workers_of
 from nbclient import NotebookClient
 
 CONTROLLERS = """
 import numpy as np
-from short_storms import first_hour
+from benchmarks.common import first_hour
 from stormswarm_utils import generate_swarm, simulate, worker
 
 
@@ -64,7 +64,7 @@ def run_cells(*sources, folder, before_interrupt=None):
     """Run cells in a fresh kernel that starts in `folder`; return the notebook."""
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    path = os.pathsep.join([os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     client = NotebookClient(
         notebook,
         timeout=300,
@@ -168,7 +168,7 @@ generate_swarm([0, 1, 2, 3], wait, 2)
 READ_ONLY = """
 from pathlib import Path
 import pystorms
-from short_storms import first_hour
+from benchmarks.common import first_hour
 from stormswarm_utils import ConstantOpening, generate_swarm, worker
 
 if __name__ == "__main__":
@@ -202,7 +202,7 @@ def test_packages_may_be_read_only(tmp_path):
     script.write_text(READ_ONLY)
     done = subprocess.run(
         [*prefix, sys.executable, "-W", "ignore", script],
-        env=os.environ | {"PYTHONPATH": f"{packages}{os.pathsep}{os.path.dirname(__file__)}"},
+        env=os.environ | {"PYTHONPATH": f"{packages}{os.pathsep}{ROOT}"},
         cwd=tmp_path.parent,
         capture_output=True,
         text=True,

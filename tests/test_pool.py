@@ -18,8 +18,8 @@ import numpy as np
 import psutil
 import pytest
 from conftest import scratch_folders, workers_of
-from short_storms import first_hour
 
+from benchmarks.common import first_hour
 from stormswarm_utils import (
     ConstantOpening,
     SwarmError,
@@ -378,7 +378,7 @@ SIGNALLED = """
 import sys, time
 from pathlib import Path
 from stormswarm_utils import generate_swarm, worker
-from short_storms import first_hour
+from benchmarks.common import first_hour
 
 def wait(config):
     worker({"controller": lambda state: 0.5, "scenario": "theta", "network": first_hour})

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pystorms
 import pytest
-from short_storms import end_at, first_hour
 
+from benchmarks.common import end_at, first_hour
 from stormswarm_utils import (
     METRICS,
     SCENARIOS,
@@ -22,14 +22,9 @@ from stormswarm_utils import (
 )
 
 PLAIN_LOOP = """
-import pystorms
+from benchmarks.common import plain_loop
 
-scenario = pystorms.scenarios.{scenario}()
-openings = {opening} and [{opening}] * len(scenario.config["action_space"])
-done = False
-while not done:
-    scenario.state()
-    done = scenario.step(openings)
+scenario = plain_loop("{scenario}", {controller})
 print(repr([scenario.performance(metric) for metric in {metrics}]))
 """
 
@@ -40,7 +35,8 @@ def leave_the_valves(state):
 
 def plain_scores(run_python, original_pystorms, scenario, opening):
     """Score a scenario with the loop of pystorms itself, in a fresh process."""
-    source = PLAIN_LOOP.format(scenario=scenario, opening=opening, metrics=METRICS)
+    controller = "lambda state: None" if opening is None else opening
+    source = PLAIN_LOOP.format(scenario=scenario, controller=controller, metrics=METRICS)
     printed = run_python(source, original_pystorms, OMP_THREAD_LIMIT="1")
     return dict(zip(METRICS, eval(printed, {"np": np}), strict=True))
 
@@ -121,12 +117,9 @@ def test_every_metric_is_that_of_pystorms(metric, run_python, original_pystorms)
 
 def test_a_controller_that_reacts_scores_as_in_the_plain_loop(run_python, original_pystorms):
     source = """
-import pystorms
-scenario = pystorms.scenarios.theta()
-done = False
-while not done:
-    done = scenario.step([1.0 if depth > 0.5 else 0.3 for depth in scenario.state()])
-print(repr(scenario.performance()))
+from benchmarks.common import plain_worker
+
+print(repr(plain_worker(("theta", lambda state: [1.0 if d > 0.5 else 0.3 for d in state]))))
 """
 
     def react(state):

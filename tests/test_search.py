@@ -7,8 +7,8 @@ import numpy as np
 import pystorms
 import pytest
 from pystorms.networks import load_network
-from short_storms import first_hour, one_day
 
+from benchmarks.common import first_hour, one_day
 from stormswarm_utils import (
     SCENARIOS,
     EqualFilling,

@@ -15,8 +15,8 @@ import psutil
 import pystorms
 import pytest
 from conftest import scratch_folders, workers_of
-from short_storms import first_hour
 
+from benchmarks.common import first_hour, plain_worker
 from stormswarm_utils import (
     ConstantOpening,
     Swarm,
@@ -32,15 +32,6 @@ SHORT = [
     {"controller": ConstantOpening(opening), "scenario": "theta", "network": first_hour}
     for opening in OPENINGS
 ]
-
-
-def plain_loop(config):
-    """Run theta as a program that has never heard of the helper would."""
-    scenario = pystorms.scenarios.theta()
-    done = False
-    while not done:
-        done = scenario.step(np.full(2, config))
-    return scenario.performance()
 
 
 def square(number):
@@ -118,7 +109,8 @@ def test_every_one_of_equal_jobs_is_run(tmp_path):
 
 def test_a_plain_loop_runs_job_after_job():
     serial = [worker({"controller": ConstantOpening(o), "scenario": "theta"}) for o in (0.2, 0.8)]
-    assert generate_swarm([0.2, 0.8], plain_loop, 2, 5) == [*serial, *serial, serial[0]]
+    swarm = generate_swarm([("theta", 0.2), ("theta", 0.8)], plain_worker, 2, 5)
+    assert swarm == [*serial, *serial, serial[0]]
 
 
 def test_a_plain_loop_may_run_twice_in_a_job_and_close_what_is_closed():
@@ -425,7 +417,7 @@ def test_a_simulation_left_open_gets_a_sentence_and_does_not_hinder_a_swarm(
 ):
     source = """
 import pystorms
-from short_storms import first_hour
+from benchmarks.common import first_hour
 from stormswarm_utils import ConstantOpening, generate_swarm, worker
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from short_storms import first_hour
 
+from benchmarks.common import first_hour
 from stormswarm_utils import (
     ConstantOpening,
     Swarm,

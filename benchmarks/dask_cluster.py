@@ -20,7 +20,7 @@ class Cluster:
         (self.folder / "empty").mkdir(parents=True)
         # With -S, Python does not read the file that puts an editable install on its path.
         self.flags = [] if on_path else ["-S"]
-        search = [Path(__file__).parent]
+        search = filter(None, sys.path)  # what the caller can import
         if not on_path:
             installed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
             search = [*packages, *sorted(installed)]
@@ -34,6 +34,7 @@ class Cluster:
         self.scheduler, self.nannies, self.client, self.programs = None, [], None, []
 
     def start(self, kind, *options):
+        """Start one of dask's programs."""
         options = [
             *("--scheduler-file", self.address_file, "--host", "127.0.0.1"),
             *("--no-dashboard", *options),
@@ -50,6 +51,7 @@ class Cluster:
         return program
 
     def start_scheduler(self):
+        """Start the scheduler and the client."""
         from distributed import Client
 
         self.scheduler = self.start("scheduler", "--port", "0")
@@ -61,6 +63,7 @@ class Cluster:
         self.client = Client(scheduler_file=str(self.address_file), set_as_default=False)
 
     def start_workers(self, number):
+        """Start workers of one thread each, and wait for them."""
         self.nannies += [self.start("worker", "--nthreads", "1") for _ in range(number)]
         self.client.wait_for_workers(len(self.nannies), timeout=120)
 
@@ -76,9 +79,11 @@ class Cluster:
         return found
 
     def log(self):
+        """Return what the programs have printed."""
         return (self.folder / "programs.log").read_text(encoding="utf-8", errors="replace")
 
     def stop(self):
+        """End everything, whatever state it is in."""
         processes = []
         for program in self.programs:
             with suppress(psutil.NoSuchProcess):
@@ -103,8 +108,9 @@ class Cluster:
 def dask_cluster(folder, workers=2, *, on_path=True, packages=(), **settings):
     """Start a scheduler and `workers` worker programs of one thread each; yield a `Cluster`.
 
-    They start in an empty folder. Without `on_path` they can import what is installed, and what
-    lies in the folders `packages`, but not the project. `settings` are environment variables.
+    They start in an empty folder, and can import what the caller can. Without `on_path` they can
+    import what is installed, and what lies in the folders `packages`, but not the project.
+    `settings` are environment variables.
     """
     cluster = Cluster(folder, on_path, packages, settings)
     try:

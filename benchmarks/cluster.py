@@ -30,8 +30,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import psutil
-from benchmark import PROCESSORS, helper_configs, plain_worker, spread, swarm_jobs
-from dask_programs import dask_cluster
+
+from benchmarks.common import (
+    PROCESSORS,
+    helper_configs,
+    in_words,
+    plain_worker,
+    spread,
+    swarm_jobs,
+    table,
+)
+from benchmarks.dask_cluster import dask_cluster
 
 QUICK = bool(os.environ.get("QUICK"))
 ROUNDS = 2 if QUICK else 5
@@ -85,6 +94,7 @@ def jobs_per_second(costs, result=0):
 
 
 def cpu_seconds(processes):
+    """Return the processor time in seconds that processes have used."""
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
@@ -94,10 +104,12 @@ def from_first_start(swarm):
 
 
 def nothing(job):
+    """Do nothing."""
     return None
 
 
 def give_bytes(number):
+    """Return as many random bytes."""
     return os.urandom(number)  # nothing that could be compressed
 
 
@@ -196,12 +208,14 @@ def measure_sleep(cluster, costs):
 
 
 def import_the_helper():
+    """Import the helper in a worker, and return its name."""
     import stormswarm_utils
 
     return stormswarm_utils.__name__
 
 
 def main():
+    """Measure, write both files and print the report."""
     from stormswarm_utils import describe_machine
 
     with tempfile.TemporaryDirectory() as folder:
@@ -244,18 +258,9 @@ def clock(seconds):
     return f"{seconds:.1f} s"
 
 
-def table(*rows):
-    """Write rows of a Markdown table, the first of them its head."""
-    head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
-    return [head, "|---" * len(rows[0]) + "|", *body, ""]
-
-
 def report(result):
     """Write all figures as docs/scaling-out.md shows them."""
     costs, sleep, machine = result["costs"], result["sleep"], result["machine"]
-
-    def text(figure):
-        return f"{figure['median']:.2f} ({figure['min']:.2f} to {figure['max']:.2f})"
 
     lines = [
         f"{machine['processor']}, {machine['usable cores']} cores, {platform.system()}, "
@@ -268,7 +273,7 @@ def report(result):
     rows = []
     for name, sides in result["swarms"].items():
         ratio = sides["dask"]["median"] / sides["local pool"]["median"]
-        rows.append((name, text(sides["local pool"]), text(sides["dask"]), f"{ratio:.2f}"))
+        rows.append((name, in_words(sides["local pool"]), in_words(sides["dask"]), f"{ratio:.2f}"))
     lines += table(("job set", "local pool, s", "dask, s", "ratio"), *rows)
     files = f"{costs['files']} files, {costs['bytes of files'] / 1024:.0f} KiB"
 

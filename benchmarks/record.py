@@ -1,6 +1,6 @@
 """Time the page's job sets on this machine and write them as one record; `make record`.
 
-Usage: python tools/record_timings.py [FOLDER]   (default: docs/records)
+Usage: python -m benchmarks.record [FOLDER]   (default: docs/records)
 
 The runs are those of pystorms' page *Multi-processing*: gamma with all valves open and with all
 valves closed, in turn. They run in two ways. *plain loop* is the page's worker in a
@@ -13,7 +13,6 @@ the same, and the record says so. QUICK=1 tries the tool: one round of an hour's
 to build/records, which is not a record.
 """
 
-import compileall
 import datetime
 import getpass
 import json
@@ -21,14 +20,13 @@ import math
 import multiprocessing
 import os
 import re
-import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
-from importlib.util import find_spec
 from pathlib import Path
+
+from benchmarks.common import copy_pystorms, first_hour, in_a_fresh_process, plain_loop
 
 ROUNDS = 5
 WAYS = ("plain loop", "helper")
@@ -44,7 +42,7 @@ MACHINE = ("processor", "physical cores", "logical cores", "usable cores", "memo
 QUIET = 0.1  # of the machine's cores
 
 
-# What one fresh process measures ----------------------------------------------------
+# What one fresh process measures
 
 
 def control_1(state):
@@ -63,17 +61,12 @@ def control_2(state):
 
 def plain_run(controller):
     """Run gamma as a program without the helper does; return score and seconds."""
-    import pystorms
-
     clock = time.perf_counter()
-    scenario = pystorms.scenarios.gamma()
-    done = False
-    while not done:
-        done = scenario.step(controller(scenario.state()))
+    scenario = plain_loop("gamma", controller)
     return scenario.performance(), time.perf_counter() - clock
 
 
-def plain_loop(jobs, processes):
+def plain_loops(jobs, processes):
     """Run the page's worker, in a process of its own for every run."""
     import pystorms  # noqa: F401  so that forked processes find it loaded, as on the page
 
@@ -103,14 +96,14 @@ def helper(jobs, processes):
 def measure(way, job_set):
     """Return the scores, the seconds of the job set, and those of each run if it ran alone."""
     jobs, processes = JOB_SETS[job_set]
-    runs, seconds = {"plain loop": plain_loop, "helper": helper}[way](jobs, processes)
+    runs, seconds = {"plain loop": plain_loops, "helper": helper}[way](jobs, processes)
     scores, durations = zip(*runs, strict=True)
     if processes is None:  # without the start of a process, which the page's cell had not either
         return {"scores": scores, "seconds": math.fsum(durations), "alone": durations}
     return {"scores": scores, "seconds": seconds, "alone": []}
 
 
-# The record -------------------------------------------------------------------------
+# The record
 
 
 def busy_cores(seconds=2.0):
@@ -169,32 +162,12 @@ def describe():
     return machine, about
 
 
-def copy_of_pystorms(folder, quick):
-    """Copy pystorms, for loops that write beside its networks; cut gamma's storm if `quick`."""
-    source = Path(find_spec("pystorms").origin).parent
-    shutil.copytree(source, folder / "pystorms", ignore=shutil.ignore_patterns("__pycache__"))
-    compileall.compile_dir(folder, quiet=2)
-    if quick:
-        network = folder / "pystorms" / "networks" / "gamma.inp"
-        text = network.read_text(encoding="utf-8")
-        for what in ("DATE", "TIME"):
-            start = re.search(rf"(?m)^START_{what}\s+(\S+)", text).group(1)
-            text = re.sub(rf"(?m)^END_{what}\s.*$", f"END_{what} {start}", text)
-        hour = int(re.search(r"(?m)^END_TIME (\d+)", text).group(1))
-        text = re.sub(r"(?m)^END_TIME \d+", f"END_TIME {hour + 1:02}", text)
-        network.write_text(text, encoding="utf-8")
-
-
-def in_a_fresh_process(way, job_set, folder):
+def take(way, job_set, pystorms_copy):
     """Take one figure in a fresh process that finds the copy of pystorms; None if it fails."""
-    answer = folder / "answer.json"  # the engine may print, so not by the standard output
-    environment = os.environ | {"PYTHONPATH": str(folder)}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    command = [sys.executable, "-W", "ignore", __file__, "--measure", way, job_set, str(answer)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode == 0:
-        return json.loads(answer.read_text("utf-8"))
-    print(done.stderr, file=sys.stderr)
+    try:
+        return in_a_fresh_process(measure, way, job_set, pystorms_copy=pystorms_copy)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
     if way == "helper":
         sys.exit(f"Not recorded: {job_set} failed.")
     print(f"{way}, {job_set} failed: this way is left out of the record.", file=sys.stderr)
@@ -208,13 +181,13 @@ def record(rounds, quick, forced):
     took = {way: {kind: [] for kind in kinds} for way in WAYS}
     busy, scores = [], set()
     with tempfile.TemporaryDirectory(prefix="stormswarm-record-") as folder:
-        copy_of_pystorms(Path(folder), quick)
+        copy_pystorms(folder, **({"gamma": first_hour} if quick else {}))
         for turn in range(rounds):
             busy.append(wait_until_quiet(60 if turn else 10, forced))
             for job_set in JOB_SETS:
                 for way in list(took):
                     print(f"round {turn + 1} of {rounds}: {job_set}, {way}", flush=True)
-                    figure = in_a_fresh_process(way, job_set, Path(folder))
+                    figure = take(way, job_set, folder)
                     if figure is None:  # the plain loop's runs share files, which Windows forbids
                         del took[way]
                         continue
@@ -267,8 +240,4 @@ def main(folder=None):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--measure"]:
-        way, job_set, answer = sys.argv[2:]
-        Path(answer).write_text(json.dumps(measure(way, job_set)), encoding="utf-8")
-    else:
-        sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What is measured: `run` times the helper, `cluster` dask, `record` the page's job sets."""
