@@ -168,3 +168,12 @@ def table(*rows):
     """Return the lines of a Markdown table; the first of the rows is its head."""
     head, *body = [f"| {' | '.join(map(str, row))} |" for row in rows]
     return [head, "|---" * len(rows[0]) + "|", *body, ""]
+
+
+def replace_between(document, mark, lines):
+    """Replace what stands in a document between the comments `begin` and `end` of a mark."""
+    begin, end = f"<!-- begin {mark} -->\n", f"<!-- end {mark} -->"
+    before, rest = document.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    text = "\n".join(lines).strip("\n")
+    document.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")

@@ -11,11 +11,13 @@ are printed, and build/bench.json holds median, minimum and maximum of every fig
      "runs": {scenario: {"published": s, "helper": s, "engine": s, "same_score": bool}},
      "swarms": {name: {"jobs": n, "processors": p, "published": s, "helper": s,
                        "bound": s, "replay": s}},
+     "peers": {name: {"warm" | "cold": {side: s}}},
+     "start": {processors: {"warm" | "cold": s}},
      "long": {...}}
 
 `bound` is `makespan_bound` of the helper's own serial seconds, `replay` the `makespan` of those
-in the order in which the helper started the jobs. QUICK=1
-leaves out the three long scenarios, LONG=1 adds 10,000 short
+in the order in which the helper started the jobs. peers.py says what the other sides are. QUICK=1
+leaves out the three long scenarios, PEERS=1 measures the peers alone, and LONG=1 adds 10,000 short
 jobs with the memory they take. ROUNDS=n takes n rounds. CLUSTER=1 measures a dask cluster instead,
 see cluster.py.
 
@@ -161,18 +163,23 @@ SWARMS = {"published": published_swarm, "helper": helper_swarm}
 
 def main():
     """Measure, write build/bench.json and print the tables."""
+    from benchmarks import peers
     from stormswarm_utils import describe_machine
 
     today = datetime.date.today().isoformat()
     result = {"machine": describe_machine(), "date": today, "rounds": ROUNDS}
-    result |= measure_all(bool(os.environ.get("QUICK")))
+    if not os.environ.get("PEERS"):
+        result |= measure_all(bool(os.environ.get("QUICK")))
+    result |= peers.measure_peers(ROUNDS)
     if os.environ.get("LONG"):
         print("10,000 short jobs")
         result["long"] = in_a_fresh_process(long_swarm)
     Path("build").mkdir(exist_ok=True)
     Path("build", "bench.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     print(f"\nSeconds, median (minimum to maximum) of {ROUNDS}")
-    show_runs(result)
+    if "runs" in result:
+        show_runs(result)
+    peers.show(result)
     for what, value in result.get("long", {}).items():
         if isinstance(value, dict):
             value = ", ".join(f"{who} {size:.1f}" for who, size in value.items())
