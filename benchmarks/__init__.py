@@ -1,1 +1,4 @@
-"""What is measured: `run` times the helper, `cluster` dask, `record` the page's job sets."""
+"""What is measured: `run` and `peers` time the helper, `cluster` dask, `record` the page's jobs.
+
+`survival` tries what becomes of the other jobs when one goes wrong, and `common` is shared by all.
+"""

@@ -1,0 +1,41 @@
+"""The benchmarks measure what they say: sides apart, jobs shared, tables written."""
+
+import pytest
+
+from benchmarks import common, peers
+
+
+def test_the_published_way_does_not_load_the_helper(run_python):
+    source = """
+import sys
+import benchmarks.run
+
+print(sorted({"stormswarm_utils", "stormswarm"} & set(sys.modules)))
+"""
+    assert run_python(source) == "[]\n"
+
+
+@pytest.mark.parametrize("side", peers.SIDES)
+def test_every_side_runs_all_jobs_in_order(side):
+    pytest.importorskip(
+        peers.SIDES[side][1], reason="not installed: the extra `bench` or `cluster`"
+    )
+    figure = common.in_a_fresh_process(peers.time_side, side, "nothing2000")
+    assert figure["results"] == [*range(2000)]
+    assert figure["cold"] > 0 < figure["warm"]
+
+
+def test_tables_of_peers_have_a_row_for_each_set_and_state():
+    figures = peers.spreads({side: [1.0, 2.0, 4.0] for side in peers.SIDES})
+    lines = peers.peers_table({"gamma2": {"warm": figures, "cold": figures}})
+    assert lines[2] == "| gamma2 | warm |" + " 2.00 (1.00 to 4.00) |" * len(peers.SIDES)
+    assert lines[3].startswith("| gamma2 | cold |")
+
+
+def test_a_table_is_replaced_between_its_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- begin x -->\nold\n<!-- end x -->\nafter\n", encoding="utf-8")
+    for _ in range(2):
+        common.replace_between(page, "x", ["new", ""])
+    expected = "before\n<!-- begin x -->\n\nnew\n\n<!-- end x -->\nafter\n"
+    assert page.read_text(encoding="utf-8") == expected
