@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import scratch_folders, workers_of
+from conftest import ROOT, scratch_folders, workers_of
 
 from benchmarks.common import first_hour
 from stormswarm_utils import (
@@ -375,14 +375,14 @@ def test_a_network_edit_that_returns_nothing_is_named():
 
 
 SIGNALLED = """
-import sys, time
+import time
 from pathlib import Path
 from stormswarm_utils import generate_swarm, worker
 from benchmarks.common import first_hour
 
 def wait(config):
     worker({"controller": lambda state: 0.5, "scenario": "theta", "network": first_hour})
-    Path(sys.argv[1] if False else MARK + str(config)).touch()
+    Path(MARK + str(config)).touch()
     time.sleep(600)
 
 generate_swarm([0, 1, 2, 3], wait, 2)
@@ -395,7 +395,7 @@ def start_and_signal(tmp_path, strike):
     script.write_text(f"MARK = {str(tmp_path / 'mark')!r}\n{SIGNALLED}", encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, script],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

@@ -155,18 +155,18 @@ def test_hydrographs_have_a_row_per_step_and_the_units_of_the_network():
 
     run = simulate({"controller": Recorder(), "scenario": "theta", "network": first_hour})
     assert seen == []
-    assert run.steps == len(run.log["time"]) == 121
+    assert run.steps == len(run.hydrographs["time"]) == 121
     assert list(run.log) == ["time", "states", "actions", "targets"]
-    assert list(run.log["states"]) == ["depthN P1", "depthN P2"]
-    assert list(run.log["actions"]) == ["1", "2"]
-    assert list(run.log["targets"]) == ["flow 8", "flooding P1", "flooding P2"]
+    assert list(run.hydrographs["states"]) == ["depthN P1", "depthN P2"]
+    assert list(run.hydrographs["actions"]) == ["1", "2"]
+    assert list(run.hydrographs["targets"]) == ["flow 8", "flooding P1", "flooding P2"]
     assert all(
-        len(series) == run.steps for part in list(run.log)[1:] for series in run.log[part].values()
+        len(series) == run.steps for part in list(run.log)[1:] for series in run.hydrographs[part].values()
     )
-    assert run.log["time"][0] == np.datetime64("2018-02-25T00:00:00")
-    assert np.all(np.diff(run.log["time"]) > np.timedelta64(0))
-    valve = run.log["actions"]["1"]
-    dry = run.log["states"]["depthN P1"] == 0
+    assert run.hydrographs["time"][0] == np.datetime64("2018-02-25T00:00:00")
+    assert np.all(np.diff(run.hydrographs["time"]) > np.timedelta64(0))
+    valve = run.hydrographs["actions"]["1"]
+    dry = run.hydrographs["states"]["depthN P1"] == 0
     assert np.isnan(valve[dry]).all()
     assert (valve[~dry] == 0.25).all()
     assert "log" not in repr(run)
@@ -174,9 +174,9 @@ def test_hydrographs_have_a_row_per_step_and_the_units_of_the_network():
 
 def test_a_log_row_holds_what_pystorms_measured_after_the_step():
     run = simulate({"controller": ConstantOpening(0.4), "scenario": "alpha"})
-    assert len(run.log["states"]) == 26  # two of the 28 states are listed twice
-    assert len(run.log["targets"]) == 31
-    volumes = sum(np.maximum(run.log["targets"][f"flow W{i}"], 0) for i in range(1, 6))
+    assert len(run.hydrographs["states"]) == 26  # two of the 28 states are listed twice
+    assert len(run.hydrographs["targets"]) == 31
+    volumes = sum(np.maximum(run.hydrographs["targets"][f"flow W{i}"], 0) for i in range(1, 6))
     assert volumes.max() > 0
 
 

@@ -60,7 +60,7 @@ def test_one_processor_takes_the_sum(seconds):
 
 @pytest.mark.parametrize("function", [makespan, makespan_bound])
 def test_what_is_no_schedule(function):
-    with pytest.raises(ValueError, match="processors is a whole number of at least 1, got 0"):
+    with pytest.raises(ValueError, match="processors must be an integer of at least 1, got 0"):
         function([1.0], 0)
     for wrong in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=r"job 1: .* is not a duration in seconds"):
@@ -129,7 +129,7 @@ def test_hydrographs_have_a_panel_per_series_and_a_line_per_run():
     for ax, kind in zip(axes, ("states", "actions", "targets"), strict=True):
         for line, run in zip(ax.lines, runs.values(), strict=True):
             hours, values = line.get_data()
-            assert list(values) == list(run.log[kind][ax.get_ylabel()])
+            assert list(values) == list(run.hydrographs[kind][ax.get_ylabel()])
             assert hours[0] == 0
             assert 0.9 < hours[-1] <= 1
     with pytest.raises(ValueError, match=r"no series 'flow 9'; there are 1, 2, depthN P1"):

@@ -172,8 +172,8 @@ def test_a_network_and_a_scenario_of_ones_own(tmp_path):
         assert worker(config) == plain.performance()
         assert generate_swarm(config, worker, 1) == [plain.performance()]
         run = simulate(config)
-        assert list(run.log["states"]) == ["depthN P1", "depthN P2"]
-        assert run.log["targets"] == {}
+        assert list(run.hydrographs["states"]) == ["depthN P1", "depthN P2"]
+        assert run.hydrographs["targets"] == {}
         largest.append(plain.performance())
     assert 0 < largest[1] < largest[0]
     assert sorted(os.listdir(tmp_path)) == ["basins of 1000.inp", "basins of 3000.inp"]
