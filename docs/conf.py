@@ -7,7 +7,7 @@ from docutils.nodes import SkipNode
 
 project = "stormswarm"
 author = "The stormswarm developers"
-copyright = "the stormswarm developers, BSD-3-Clause"
+copyright = "the stormswarm developers; text and figures CC-BY-4.0, code BSD-3-Clause"
 version = release = version_of("stormswarm")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
@@ -20,7 +20,7 @@ nb_ipywidgets_js = {}  # no scripts from elsewhere
 nb_merge_streams = True
 nb_code_prompt_show = "Show the solution"  # what is hidden in a notebook is a solution
 nb_code_prompt_hide = "Hide the solution"
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 
