@@ -17,7 +17,12 @@ from sphinx.cmd.build import main as sphinx_build
 
 ROOT = Path(__file__).resolve().parent.parent
 # What a link in a document of the repository points at -> where that is on the site
-ON_THE_SITE = [("../notebooks/", "notebooks/"), ("../CONTRIBUTING.md", "contributing.md")]
+ON_THE_SITE = [
+    ("../notebooks/", "notebooks/"),
+    ("../CONTRIBUTING.md", "contributing.md"),
+    ("docs/", ""),
+    ("CODE_OF_CONDUCT.md", "code_of_conduct.md"),
+]
 NOTEBOOK_ON_THE_SITE = [("../docs/", "../"), ("../CONTRIBUTING.md", "../contributing.md")]
 
 
@@ -32,7 +37,8 @@ def gather(folder):
     """Copy everything that the site is made of into one folder."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder)
-    shutil.copy(ROOT / "CONTRIBUTING.md", folder / "contributing.md")
+    for name in ("CONTRIBUTING.md", "CODE_OF_CONDUCT.md"):
+        shutil.copy(ROOT / name, folder / name.lower())
     for page in folder.glob("*.md"):
         page.write_text(relink(page.read_text("utf-8"), ON_THE_SITE), encoding="utf-8")
     (folder / "notebooks").mkdir()
