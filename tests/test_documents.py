@@ -20,6 +20,7 @@ from bs4 import BeautifulSoup
 from conftest import ROOT, blocks
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
+from pystorms.networks import load_network
 
 from benchmarks import record as timing_record
 
@@ -214,7 +215,8 @@ PRINTED = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_in_the_documents_runs(name, run_python):
+def test_every_example_in_the_documents_runs(name, run_python, tmp_path):
+    shutil.copy(load_network("theta"), tmp_path / "my_network.inp")  # the reader's own
     assert re.fullmatch(PRINTED.get(name, ""), run_python(EXAMPLES[name]))
 
 
