@@ -30,7 +30,7 @@ STORAGES = {
 
 def openings_of(scenario, release=0.1):
     config = {"controller": EqualFilling(release), "scenario": scenario, "network": first_hour}
-    return simulate(config).log
+    return simulate(config).hydrographs
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -52,10 +52,10 @@ def formula(release, depths, full_depths):
 @pytest.mark.parametrize("release", [0.04, 0.4])
 def test_equal_filling_keeps_to_its_formula(release):
     config = {"controller": EqualFilling(release), "scenario": "theta"}
-    log = simulate(config).log
-    depths = np.array(list(log["states"].values())).T
+    hydrographs = simulate(config).hydrographs
+    depths = np.array(list(hydrographs["states"].values())).T
     expected = [formula(release, row, [2, 2]) for row in depths]
-    assert np.allclose(np.array(list(log["actions"].values())).T, expected, rtol=1e-9)
+    assert np.allclose(np.array(list(hydrographs["actions"].values())).T, expected, rtol=1e-9)
     assert len(np.unique(expected)) > 100
 
 
@@ -76,7 +76,7 @@ def test_equal_filling_finds_the_storage_of_each_valve(scenario):
 
 def test_equal_filling_opens_a_valve_without_a_storage_and_a_full_storage():
     log = openings_of("beta")
-    assert (log["actions"]["P0"] == 1).all()
+    assert (hydrographs["actions"]["P0"] == 1).all()
     controller = EqualFilling(0.1)
     object.__setattr__(controller, "_plan", (3, [0, 2], [1, 0], np.array([2.0, 4.0])))
     assert controller(np.array([1.0, 2.5])).tolist() == pytest.approx([1, 1, 0.1 * 0.5 / 0.75])

@@ -156,12 +156,14 @@ def test_hydrographs_have_a_row_per_step_and_the_units_of_the_network():
     run = simulate({"controller": Recorder(), "scenario": "theta", "network": first_hour})
     assert seen == []
     assert run.steps == len(run.hydrographs["time"]) == 121
-    assert list(run.log) == ["time", "states", "actions", "targets"]
+    assert list(run.hydrographs) == ["time", "states", "actions", "targets"]
     assert list(run.hydrographs["states"]) == ["depthN P1", "depthN P2"]
     assert list(run.hydrographs["actions"]) == ["1", "2"]
     assert list(run.hydrographs["targets"]) == ["flow 8", "flooding P1", "flooding P2"]
     assert all(
-        len(series) == run.steps for part in list(run.log)[1:] for series in run.hydrographs[part].values()
+        len(series) == run.steps
+        for part in list(run.hydrographs)[1:]
+        for series in run.hydrographs[part].values()
     )
     assert run.hydrographs["time"][0] == np.datetime64("2018-02-25T00:00:00")
     assert np.all(np.diff(run.hydrographs["time"]) > np.timedelta64(0))
