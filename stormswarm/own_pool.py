@@ -181,7 +181,7 @@ class OwnPool:
             return
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=run_worker, args=(there,), name="stormswarm worker")
+        process = context.Process(target=run_worker, args=(there, self.root), name="stormswarm worker")
         try:
             with _hidden_script():
                 process.start()
@@ -225,7 +225,7 @@ class OwnPool:
                         worker.process.kill()
 
 
-def run_worker(pipe: Connection) -> None:
+def run_worker(pipe: Connection, root: str) -> None:
     """Set one thread for all libraries, before they are imported, and serve the caller."""
     os.environ.update(ONE_THREAD)
     try:
@@ -233,7 +233,7 @@ def run_worker(pipe: Connection) -> None:
     except BaseException as error:
         pipe.send_bytes(pickle.dumps(f"{type(error).__name__}: {error}"))
         return
-    serve(pipe)
+    serve(pipe, root)
     stop_workers()  # those that a job has started
     end_group()
 

@@ -21,7 +21,7 @@ from stormswarm.run import seed_from_system
 _LOOK_EVERY = 0.5  # seconds between looks at the caller
 
 
-def serve(pipe: Connection) -> None:
+def serve(pipe: Connection, root: str) -> None:
     """Run the jobs that come through the pipe, until it is closed or silent for a long time.
 
     A call of `generate_swarm` begins with its number, its scratch folder, and how many seconds
@@ -30,6 +30,7 @@ def serve(pipe: Connection) -> None:
     it has loaded has changed on disk since. Then come jobs, each with those of its pickled parts
     that this process does not have yet, and each is answered before the next one comes.
     """
+    Caller.root = root  # of the call that has started this process
     end_with_caller()
     state, modules, parts, idle_seconds = ProcessState(), OwnModules(), {}, 60.0
     with suppress(EOFError, OSError):

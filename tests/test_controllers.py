@@ -75,7 +75,7 @@ def test_equal_filling_finds_the_storage_of_each_valve(scenario):
 
 
 def test_equal_filling_opens_a_valve_without_a_storage_and_a_full_storage():
-    log = openings_of("beta")
+    hydrographs = openings_of("beta")
     assert (hydrographs["actions"]["P0"] == 1).all()
     controller = EqualFilling(0.1)
     object.__setattr__(controller, "_plan", (3, [0, 2], [1, 0], np.array([2.0, 4.0])))

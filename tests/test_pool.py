@@ -509,7 +509,7 @@ def test_a_process_that_cannot_start_says_why(monkeypatch):
     stop_workers()
 
 
-def fail_to_start(pipe):
+def fail_to_start(pipe, root):
     import pickle
 
     pipe.send_bytes(pickle.dumps("ImportError: no such thing"))
