@@ -36,8 +36,7 @@ NO_HYDROGRAPHS_IN_A_CHECKPOINT = (
     "worker of your own that returns the numbers that you need"
 )
 _HOW_TO_SEND_THE_PACKAGE = (
-    "install the project where they run, or send them stormswarm_utils.py and the folder "
-    "stormswarm in one zip file (dask: client.upload_file)"
+    "install the project there, or send both of its parts in a zip file (dask: client.upload_file)"
 )
 
 

@@ -181,7 +181,9 @@ class OwnPool:
             return
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=run_worker, args=(there, self.root), name="stormswarm worker")
+        process = context.Process(
+            target=run_worker, args=(there, self.root), name="stormswarm worker"
+        )
         try:
             with _hidden_script():
                 process.start()

@@ -18,7 +18,7 @@ import numpy as np
 from stormswarm.jobs import run_job
 from stormswarm.run import seed_from_system
 
-_LOOK_EVERY = 0.5  # seconds between looks at the caller
+_LOOK_EVERY = 0.25  # seconds between looks at the caller
 
 
 def serve(pipe: Connection, root: str) -> None:
@@ -33,7 +33,7 @@ def serve(pipe: Connection, root: str) -> None:
     Caller.root = root  # of the call that has started this process
     end_with_caller()
     state, modules, parts, idle_seconds = ProcessState(), OwnModules(), {}, 60.0
-    with suppress(EOFError, OSError):
+    try:
         while pipe.poll(idle_seconds):
             kind, *message = pickle.loads(pipe.recv_bytes())
             if kind == "call":
@@ -53,6 +53,8 @@ def serve(pipe: Connection, root: str) -> None:
             modules.note_new()
             answer.reusable = state.put_back()
             pipe.send_bytes(pickle.dumps(answer))
+    except (EOFError, OSError):  # the caller is gone, or has no use for this process any more
+        time.sleep(4 * _LOOK_EVERY)  # if it is gone, the watching thread cleans up
 
 
 class ProcessState:

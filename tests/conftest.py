@@ -64,6 +64,14 @@ def temporary_folder_of_this_session(tmp_path_factory):
         yield
 
 
+def has_ended(pid):
+    """Return whether a process has ended, though the one that started it may not know yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind():
     """Every test leaves the installed scenarios and the temporary folder alone.

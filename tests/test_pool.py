@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, scratch_folders, workers_of
+from conftest import ROOT, has_ended, scratch_folders, workers_of
 
 from benchmarks.common import first_hour
 from stormswarm_utils import (
@@ -118,7 +118,7 @@ def test_what_a_job_has_started_ends_with_its_worker(tmp_path):
 
     assert isinstance(run_all_but(start_and_wait, 1, timeout=3), TimeoutError)
     deadline = time.monotonic() + 5
-    while psutil.pid_exists(int((tmp_path / "pid").read_text())):
+    while not has_ended(int((tmp_path / "pid").read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
