@@ -203,9 +203,7 @@ def happened(name, event):
         process.wait()
         if event == "caller":
             _, alive = psutil.wait_procs(below, timeout=2)
-            alive = [
-                one for one in alive if one.status() != psutil.STATUS_ZOMBIE
-            ]  # not yet noticed
+            alive = [one for one in alive if one.status() != psutil.STATUS_ZOMBIE]
             pids = {int(path.name.removeprefix("worker-")) for path in marks("worker-*")}
             cell = in_the_cell_of_the_caller(pids, {one.pid for one in alive})
         else:

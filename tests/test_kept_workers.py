@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from conftest import has_ended
 
 from benchmarks.common import first_hour
 from stormswarm import own_pool
