@@ -6,15 +6,17 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `timing`: how fast could it have been, on which machine, and how do I draw it?
 - `swarm`: in which order do jobs start, and what becomes of their results?
 - `checkpoint`: which results need not be computed again?
-- `fingerprint`: when are two jobs the same?
+- `fingerprint` and `modules`: when are two jobs the same, and which code is the user's own?
 - `pools`: where do jobs run, in processes of the helper's own or in an executor of the caller's?
-- `own_pool`: who starts the worker processes, keeps them, and notices one that dies or is late?
+- `own_pool`: who gives jobs to the worker processes, and notices one that dies or is late?
+- `kept_workers`: how do worker processes start, and when may they serve the next call?
 - `worker_process`: what happens in a worker process between two jobs?
 - `jobs`: what does a worker process do with a job?
 - `run`: what belongs to one run, and what is kept of it?
 - `speed`: what makes one run faster, at the same score?
 - `engine`: how does a run get private files and one thread?
-- `scenarios`: which storms, metrics and controllers are there, and what may a config say?
+- `controllers`: which controllers are ready to use in every scenario?
+- `scenarios`: which storms and metrics are there, and what may a config and a controller say?
 - `scratch`: which files does a swarm write, and who removes them?
 - `failures`: why did my job fail?
 """
@@ -26,12 +28,13 @@ from typing import Any
 
 import numpy as np
 
+from stormswarm.controllers import ConstantOpening, EqualFilling
 from stormswarm.engine import private_engine
 from stormswarm.failures import NO_HYDROGRAPHS_IN_A_CHECKPOINT
-from stormswarm.own_pool import stop_workers
+from stormswarm.kept_workers import stop_workers
 from stormswarm.pools import choose_pool
 from stormswarm.run import Run, StormRun
-from stormswarm.scenarios import METRICS, SCENARIOS, ConstantOpening, EqualFilling, check_config
+from stormswarm.scenarios import METRICS, SCENARIOS, check_config
 from stormswarm.swarm import (
     Progress,
     Swarm,

@@ -1,55 +1,28 @@
-"""Who starts the worker processes, keeps them, and notices one that dies or is late?"""
+"""Who gives jobs to the worker processes, and notices one that dies or is late?"""
 
-import atexit
 import itertools
-import multiprocessing
-import os
 import pickle
-import signal
-import sys
 import threading
 import time
-import types
 from collections import deque
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from typing import Any
+from contextlib import suppress
+from multiprocessing.connection import wait
 
 from stormswarm import scratch
 from stormswarm.failures import DIED, LATE, NEVER_STARTED, Loss, describe_exit
+from stormswarm.kept_workers import (
+    check_open_files,
+    keep_workers,
+    read_world,
+    start_worker,
+    take_kept,
+)
 
 TASKS_PER_CHILD = 2000  # the engine loses 1.35 kB of memory in every run
 IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
-ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1"
-    for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")
-}
-
-
-@dataclass(eq=False)
-class _Worker:
-    process: multiprocessing.process.BaseProcess
-    pipe: Connection
-    world: tuple
-    call_number: int = 0  # of the call that it has said it is ready for
-    job: Any = None  # the call that it runs
-    began: float = 0.0
-    deadline: float = float("inf")
-    late: bool = False
-    ended: int = 0  # jobs
-    parts: set = field(default_factory=set)  # numbers of the parts that it has
-
-    def stop(self):
-        """End the process at once, with those that its jobs have started."""
-        if os.name == "posix":
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)  # each worker has a group of its own
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
+_numbers = itertools.count(1)
 
 
 class OwnPool:
@@ -177,19 +150,8 @@ class OwnPool:
                         self.waiting.appendleft(call)
 
     def _add_worker(self):
-        if len(self.workers) >= self.processors or self.in_vain >= PATIENCE:
-            return
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(
-            target=run_worker, args=(there, self.root), name="stormswarm worker"
-        )
-        try:
-            with _hidden_script():
-                process.start()
-        finally:
-            there.close()
-        self._begin(_Worker(process, here, self.world))
+        if len(self.workers) < self.processors and self.in_vain < PATIENCE:
+            self._begin(start_worker(self.world, self.root))
 
     def _begin(self, worker):
         worker.parts, worker.late = set(), False
@@ -225,110 +187,3 @@ class OwnPool:
                     if worker.deadline < time.monotonic() and not worker.late:
                         worker.late = True
                         worker.process.kill()
-
-
-def run_worker(pipe: Connection, root: str) -> None:
-    """Set one thread for all libraries, before they are imported, and serve the caller."""
-    os.environ.update(ONE_THREAD)
-    try:
-        from stormswarm.worker_process import end_group, serve
-    except BaseException as error:
-        pipe.send_bytes(pickle.dumps(f"{type(error).__name__}: {error}"))
-        return
-    serve(pipe, root)
-    stop_workers()  # those that a job has started
-    end_group()
-
-
-_script_lock = threading.Lock()
-
-
-@contextmanager
-def _hidden_script():
-    """Let a new process not import the caller's script: functions travel by value."""
-    with _script_lock:
-        script, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = script
-
-
-# Workers that are kept between calls --------------------------------------------------
-
-_numbers = itertools.count(1)
-_kept, _kept_lock = [], threading.Lock()
-
-
-def read_world() -> tuple:
-    """Return what must be the same for a worker process to be used again."""
-    try:
-        folder = os.getcwd()
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            "the working folder has been removed, and worker processes start in it: change to "
-            "another one with os.chdir"
-        ) from None
-    return folder, tuple(sys.path), tuple(sorted(os.environ.items()))
-
-
-def take_kept(most: int, world: tuple, tasks_per_child: int) -> list[_Worker]:
-    """Return at most so many idle workers that fit, and end those that never will."""
-    with _kept_lock:
-        workers, _kept[:] = [*_kept], []
-    taken, left = [], []
-    for worker in workers:
-        if worker.world != world or not worker.process.is_alive():
-            worker.stop()
-        elif len(taken) < most and worker.ended < tasks_per_child:
-            taken.append(worker)
-        else:
-            left.append(worker)
-    keep_workers(left)
-    return taken
-
-
-def keep_workers(workers: list[_Worker]) -> None:
-    """Keep idle workers for the next call."""
-    with _kept_lock:
-        _kept.extend(workers)
-
-
-@atexit.register
-def stop_workers() -> None:
-    """End the worker processes that are kept for the next call of `generate_swarm`.
-
-    They end by themselves after an idle minute, and with the Python process that started them.
-    """
-    with _kept_lock:
-        workers, _kept[:] = [*_kept], []
-    for worker in workers:
-        worker.stop()
-
-
-def _forget_kept():
-    """In a forked process, which neither uses nor ends the workers of the one that forked it."""
-    global _kept_lock, _script_lock
-    _kept_lock, _script_lock = threading.Lock(), threading.Lock()
-    for worker in _kept:
-        worker.pipe.close()
-    _kept.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_kept)
-
-
-def check_open_files(processors: int) -> None:
-    """Refuse more worker processes than the system gives open files to."""
-    if os.name != "posix":
-        return
-    import resource
-
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = (limit - 40) // 3  # a pipe and a sentinel each, some more while one starts
-    if limit != resource.RLIM_INFINITY and processors > max(most, 2):
-        raise ValueError(
-            f"processors must be at most {max(most, 2)} here, got {processors}: each worker "
-            f"process needs open files, and the system allows {limit} (ulimit -n)"
-        )

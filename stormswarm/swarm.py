@@ -222,10 +222,12 @@ class NoCheckpoint:
     def __init__(self):
         self.results = {}
 
-    def expected_seconds(self, record):
+    def expected_seconds(self, record: dict) -> None:
+        """Return None: nothing is known of earlier runs."""
         return None
 
-    def add(self, record, result):
+    def add(self, record: dict, result: Any) -> Any:
+        """Return the result as it is."""
         return result
 
 
@@ -236,32 +238,9 @@ def open_checkpoint(
     if path is None:
         return nullcontext(NoCheckpoint())
     from stormswarm.checkpoint import Checkpoint  # here, because workers start without them
+    from stormswarm.fingerprint import take_fingerprints
 
     return Checkpoint(path, read_versions(), take_fingerprints(worker, configs, own_worker))
-
-
-def take_fingerprints(worker: Callable, configs: list, own_worker: bool) -> list[str]:
-    """Return a text per job that changes with what is run, not with the job's name."""
-    from stormswarm.fingerprint import fingerprint
-
-    def take(job, *values):
-        try:
-            return fingerprint(*values)
-        except Exception as error:  # pickling calls code of the config's own classes
-            raise ValueError(
-                f"job {job}: a checkpoint cannot tell it from others: {describe(error)}"
-            ) from error
-
-    how, prints = take(0, worker), {}
-    for job, config in enumerate(configs):
-        if id(config) in prints:
-            continue
-        what = config
-        if own_worker:
-            what = {key: value for key, value in config.items() if key != "name"}
-            what.setdefault("scenario", DEFAULT_SCENARIO)
-        prints[id(config)] = take(job, how, what)
-    return [prints[id(config)] for config in configs]
 
 
 def keep_result(kept: Any, record: dict, result: Any) -> Any:

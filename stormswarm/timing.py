@@ -56,7 +56,8 @@ def makespan(seconds: Sequence[float], processors: int) -> float:
     return max(busy_until)
 
 
-def check_durations(seconds):
+def check_durations(seconds: Sequence[float]) -> list[float]:
+    """Return durations as floats; raise a ValueError that names a negative or infinite one."""
     seconds = [float(duration) for duration in seconds]
     for job, duration in enumerate(seconds):
         if not 0 <= duration < math.inf:

@@ -28,9 +28,8 @@ import stormswarm.swarm
 import stormswarm_utils
 from benchmarks.common import first_hour
 from stormswarm.checkpoint import Checkpoint
-from stormswarm.fingerprint import fingerprint
+from stormswarm.fingerprint import fingerprint, take_fingerprints
 from stormswarm.jobs import read_versions
-from stormswarm.swarm import take_fingerprints
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, simulate, worker
 
 SHORT = [

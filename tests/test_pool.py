@@ -500,7 +500,7 @@ print(generate_swarm([1, 2], square, 2))
 
 def test_a_process_that_cannot_start_says_why(monkeypatch):
     monkeypatch.setenv("PYTHONSTARTUP", "x")  # a world of its own, so no worker is there already
-    monkeypatch.setattr("stormswarm.own_pool.run_worker", functools.partial(fail_to_start))
+    monkeypatch.setattr("stormswarm.kept_workers.run_worker", functools.partial(fail_to_start))
     swarm = generate_swarm([1, 2, 3], abs, 2, return_exceptions=True)
     assert len(swarm.failures) == 3
     for job, error in swarm.failures.items():
