@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import common, peers
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_published_way_does_not_load_the_helper(run_python):
     source = """

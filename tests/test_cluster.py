@@ -23,9 +23,12 @@ from benchmarks.common import sweep
 from benchmarks.dask_cluster import dask_cluster
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, makespan, worker
 
-pytestmark = pytest.mark.skipif(
-    find_spec("distributed") is None, reason="dask is not installed: the extra `cluster`"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("distributed") is None, reason="dask is not installed: the extra `cluster`"
+    ),
+]
 ROOT = Path(__file__).parent.parent
 JOBS = 120
 

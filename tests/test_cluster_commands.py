@@ -12,6 +12,8 @@ import psutil
 import pytest
 from conftest import ROOT, blocks
 
+pytestmark = pytest.mark.slow
+
 GUIDE = (ROOT / "docs" / "scaling-out.md").read_text("utf-8")
 
 

@@ -4,7 +4,6 @@ import math
 import multiprocessing
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +33,8 @@ from stormswarm_utils import (
     stop_workers,
     worker,
 )
+
+pytestmark = pytest.mark.slow
 
 OPENINGS = [0.1, 0.3, 0.5, 0.7, 0.9, 1.0]
 SHORT = [
@@ -421,17 +422,6 @@ def test_an_executor_holds_only_so_many_jobs_at_a_time(monkeypatch):
     with Watched(1) as executor:
         assert generate_swarm([*range(30)], abs, executor=executor) == [*range(30)]
     assert max(most) <= 3
-
-
-def test_the_example_of_batches_runs(run_python):
-    guide = (ROOT / "docs" / "scaling-out.md").read_text("utf-8")
-    (example,) = [
-        block for block in re.findall(r"```python\n(.*?)```", guide, re.S) if "batches" in block
-    ]
-    best = min(
-        worker({"scenario": "theta", "controller": ConstantOpening(n / 40)}) for n in range(40)
-    )
-    assert run_python(example) == f"40 {best:.12g}\n"
 
 
 def test_notebook_08_says_how_to_install_dask(run_python):

@@ -9,6 +9,8 @@ import pytest
 from conftest import ROOT
 from markdown_it import MarkdownIt
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "five-ways.md").read_text("utf-8")
 
 

@@ -20,6 +20,8 @@ from stormswarm import own_pool
 from stormswarm.jobs import PackedJobs
 from stormswarm_utils import ConstantOpening, generate_swarm, simulate, stop_workers, worker
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="does what only POSIX can")
 SHORT = {"controller": ConstantOpening(0.5), "scenario": "theta", "network": first_hour}
 

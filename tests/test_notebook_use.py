@@ -13,6 +13,8 @@ import pytest
 from conftest import PYSTORMS, ROOT, workers_of
 from nbclient import NotebookClient
 
+pytestmark = pytest.mark.slow
+
 CONTROLLERS = """
 import numpy as np
 from benchmarks.common import first_hour

@@ -29,6 +29,8 @@ from stormswarm_utils import (
     worker,
 )
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(os.name != "posix", reason="does what only POSIX can")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 SHORT = {"controller": ConstantOpening(0.5), "scenario": "theta", "network": first_hour}

@@ -2,8 +2,11 @@
 
 import shutil
 
+import pytest
 from conftest import ROOT, blocks
 from pystorms.networks import load_network
+
+pytestmark = pytest.mark.slow
 
 
 def test_variants_run_together_are_those_run_one_by_one_and_leave_no_file(run_python, tmp_path):

@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import survival
 
+pytestmark = pytest.mark.slow
+
 PROMISED = {
     "kill": "the others finish",
     "exit": "the others finish",

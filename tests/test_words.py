@@ -8,6 +8,8 @@ import test_browser
 from playwright.sync_api import expect
 from sphinx.search.en import SearchEnglish
 
+pytestmark = pytest.mark.slow
+
 browser = test_browser.browser
 TITLE = "Troubleshooting"
 WORDS = [
