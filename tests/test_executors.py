@@ -43,9 +43,7 @@ SHORT = [
 ]
 WORKERS = 2
 UNDER_MPI = "UNDER_MPI"  # set where mpiexec runs this file
-ENGINES = (
-    ["mpi"] if UNDER_MPI in os.environ else ["own pool", "processes", "loky", "threads", "dask"]
-)
+POOLS = ["mpi"] if UNDER_MPI in os.environ else ["own pool", "processes", "loky", "threads", "dask"]
 
 
 def spawning_pool():
@@ -128,7 +126,7 @@ def run_swarm(engine, config, function, *arguments, **options):
     return generate_swarm(config, function, WORKERS, *arguments, executor=engine[1], **options)
 
 
-@pytest.mark.parametrize("engine", ENGINES, indirect=True, scope="class")
+@pytest.mark.parametrize("engine", POOLS, indirect=True, scope="class")
 class TestEveryPool:
     def test_scores_in_the_order_of_the_jobs(self, engine, serial_scores):
         swarm = run_swarm(engine, SHORT, worker, 9)
