@@ -203,7 +203,7 @@ class Walk:
 
 def _is_by_python(name, member):
     """Return whether Python adds a member to a class, perhaps when it is first asked for."""
-    if name == "__annotations__":
+    if name in ("__annotations__", "__annotate_func__"):  # the latter from Python 3.14
         return not member
     return isinstance(member, types.MemberDescriptorType) or BY_PYTHON(name)
 
