@@ -150,8 +150,11 @@ class OwnPool:
                         self.waiting.appendleft(call)
 
     def _add_worker(self):
-        if len(self.workers) < self.processors and self.in_vain < PATIENCE:
-            self._begin(start_worker(self.world, self.root))
+        while len(self.workers) < self.processors and self.in_vain < PATIENCE:
+            try:
+                return self._begin(start_worker(self.world, self.root))
+            except BrokenPipeError:  # it was killed before it had read what to do
+                self.in_vain, self.cause = self.in_vain + 1, "each was killed as it started"
 
     def _begin(self, worker):
         worker.parts, worker.late = set(), False
