@@ -166,7 +166,7 @@ def test_hydrographs_have_a_row_per_step_and_the_units_of_the_network():
         for series in run.hydrographs[part].values()
     )
     assert run.hydrographs["time"][0] == np.datetime64("2018-02-25T00:00:00")
-    assert np.all(np.diff(run.hydrographs["time"]) > np.timedelta64(0))
+    assert np.all(np.diff(run.hydrographs["time"]) > np.timedelta64(0, "us"))
     valve = run.hydrographs["actions"]["1"]
     dry = run.hydrographs["states"]["depthN P1"] == 0
     assert np.isnan(valve[dry]).all()
