@@ -14,7 +14,8 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `jobs`: what does a worker process do with a job?
 - `run`: what belongs to one run, and what is kept of it?
 - `speed`: what makes one run faster, at the same score?
-- `engine`: how does a run get private files and one thread?
+- `engine`: who holds the one engine of a process, and what does it open?
+- `private_files`: which files may a run touch, and what is changed in its copy of the network?
 - `controllers`: which controllers are ready to use in every scenario?
 - `scenarios`: which storms and metrics are there, and what may a config and a controller say?
 - `scratch`: which files does a swarm write, and who removes them?

@@ -17,8 +17,9 @@ from typing import Any
 import cloudpickle
 import numpy as np
 
-from stormswarm.engine import Engine, PrivateFiles, hold_engine
+from stormswarm.engine import Engine, hold_engine
 from stormswarm.failures import ANOTHER_IS_OPEN, Place, describe
+from stormswarm.private_files import PrivateFiles
 
 # Packing ------------------------------------------------------------------------------
 

@@ -15,8 +15,9 @@ import cloudpickle
 import numpy as np
 import pystorms
 
-from stormswarm.engine import PrivateFiles, hold_engine
+from stormswarm.engine import hold_engine
 from stormswarm.failures import add_note, say_where
+from stormswarm.private_files import PrivateFiles
 from stormswarm.scenarios import DEFAULT_SCENARIO, check_actions, make_scenario
 from stormswarm.speed import read_by_index, shorten_log
 
