@@ -8,7 +8,6 @@ from pathlib import Path
 import pyswmm
 import pytest
 from pyswmm import Output, Simulation, SimulationPreConfig
-from pyswmm.swmm5 import PYSWMMException
 from swmm.toolkit.shared_enum import NodeAttribute
 
 from stormswarm_utils import SwarmError, generate_swarm, private_engine
@@ -65,7 +64,7 @@ def variant(percent, network=NETWORK):
 
 
 def inflows(job):
-    """Run a network with the names bound above, and read its output, as anybody would without the helper."""
+    """Run a network and read its output, with the names bound above, as without the helper."""
     inp = job["inp"]
     with Simulation(inp) as simulation:
         for _ in simulation:
@@ -227,9 +226,11 @@ def test_paths_that_are_given_are_respected(town, tmp_path):
     def beside(path):
         with Simulation(path, outputfile=path.replace(".inp", ".out")) as simulation:
             simulation.execute()
-        return inflows({"inp": path}) and Path(path).with_suffix(".out").stat().st_size
+        with Output(path.replace(".inp", ".out")) as output:
+            return len(output.nodes)
 
-    assert generate_swarm([str(town)], beside, 1) == [town.with_suffix(".out").stat().st_size]
+    assert generate_swarm([str(town)], beside, 1) == [2]
+    assert town.with_suffix(".out").stat().st_size > 1000
 
 
 def test_keep_has_report_and_output_of_every_variant(town, tmp_path):
@@ -254,7 +255,7 @@ def test_keep_has_report_and_output_of_every_variant(town, tmp_path):
 
 def test_keep_has_the_report_of_a_run_that_failed(town, tmp_path):
     town.write_text(NETWORK.replace("Well River", "Well Lake"), encoding="utf-8")
-    with pytest.raises(PYSWMMException), private_engine(keep=tmp_path / "kept"):
+    with pytest.raises(Exception, match="ERROR 200"), private_engine(keep=tmp_path / "kept"):
         inflows({"inp": str(town)})
     report = (tmp_path / "kept" / f"{town.stem}.rpt").read_text(errors="replace")
     assert "ERROR 209" in report
@@ -302,15 +303,17 @@ def test_a_preconfig_changes_the_private_copy_alone(town):
 
 @pytest.mark.parametrize("example", [DYNAMIC_WAVE, POLLUTANTS], ids=lambda path: path.stem)
 def test_networks_of_other_people_give_what_pyswmm_alone_gives(example, serially, tmp_path):
-    """Parameter sets on two networks that are shipped with pyswmm."""
     jobs = []
     for number in range(4):
         changes = SimulationPreConfig()
         changes.add_update_by_token("SUBCATCHMENTS", "S1", 4, 20 * number)
+        changes.add_update_by_token(
+            "OPTIONS", "END_DATE", 1, "11/02/2015" if example is DYNAMIC_WAVE else "11/02/2017"
+        )
         changes.input_file = str(shutil.copy(example, tmp_path / f"{number}.inp"))
         jobs.append({"inp": changes.apply_changes()})
-    swarm = generate_swarm(jobs, depths, 2)
-    assert swarm == serially(depths, jobs)
+    swarm = generate_swarm(jobs, inflows, 2)
+    assert swarm == serially(inflows, jobs)
     assert swarm[0] != swarm[3]
 
 
