@@ -216,7 +216,7 @@ def test_paths_that_are_given_are_respected(town, tmp_path):
         with Output(output) as read:
             return max(read.node_series("River", NodeAttribute.TOTAL_INFLOW).values())
 
-    swarm = generate_swarm(range(2), keep, 2)
+    swarm = generate_swarm([0, 1], keep, 2)
     assert swarm[0] == swarm[1] > 0.1
     for number in range(2):
         assert "Analysis Options" in (tmp_path / f"{number}.txt").read_text(errors="replace")
@@ -307,9 +307,8 @@ def test_networks_of_other_people_give_what_pyswmm_alone_gives(example, serially
     for number in range(4):
         changes = SimulationPreConfig()
         changes.add_update_by_token("SUBCATCHMENTS", "S1", 4, 20 * number)
-        changes.add_update_by_token(
-            "OPTIONS", "END_DATE", 1, "11/02/2015" if example is DYNAMIC_WAVE else "11/02/2017"
-        )
+        if example is DYNAMIC_WAVE:  # a day in place of three
+            changes.add_update_by_token("OPTIONS", "END_DATE", 1, "11/02/2015")
         changes.input_file = str(shutil.copy(example, tmp_path / f"{number}.inp"))
         jobs.append({"inp": changes.apply_changes()})
     swarm = generate_swarm(jobs, inflows, 2)
