@@ -3,7 +3,10 @@
 Read this file from top to bottom: two controllers, one run, many runs. What stands behind it is in
 the package `stormswarm`, one room for each question; a room imports only rooms listed below it:
 
-- `timing`: how fast could it have been, on which machine, and how do I draw it?
+- `timing_pictures`: how do I draw where the seconds went?
+- `pictures`: how do I draw a storm?
+- `timing`: how fast could it have been, and where did the seconds go?
+- `machine`: which machine is this, and what difference can it show?
 - `swarm`: in which order do jobs start, and what becomes of their results?
 - `checkpoint`: which results need not be computed again?
 - `fingerprint` and `modules`: when are two jobs the same, and which code is the user's own?
@@ -33,6 +36,8 @@ from stormswarm.controllers import ConstantOpening, EqualFilling
 from stormswarm.engine import private_engine
 from stormswarm.failures import NO_HYDROGRAPHS_IN_A_CHECKPOINT
 from stormswarm.kept_workers import stop_workers
+from stormswarm.machine import describe_machine, measure, measure_limit
+from stormswarm.pictures import COLORS, LINE_COLORS, plot_hydrographs, plot_network
 from stormswarm.pools import choose_pool
 from stormswarm.run import Run, StormRun
 from stormswarm.scenarios import METRICS, SCENARIOS, check_config
@@ -47,16 +52,8 @@ from stormswarm.swarm import (
     pack_jobs,
     run_jobs,
 )
-from stormswarm.timing import (
-    COLORS,
-    LINE_COLORS,
-    describe_machine,
-    makespan,
-    makespan_bound,
-    plot_hydrographs,
-    plot_speedup,
-    plot_timeline,
-)
+from stormswarm.timing import explain_seconds, makespan, makespan_bound, split_seconds
+from stormswarm.timing_pictures import plot_seconds, plot_speedup, plot_speedup_table, plot_timeline
 
 __all__ = [
     "COLORS",
@@ -71,14 +68,21 @@ __all__ = [
     "control_1",
     "control_2",
     "describe_machine",
+    "explain_seconds",
     "generate_swarm",
     "makespan",
     "makespan_bound",
+    "measure",
+    "measure_limit",
     "plot_hydrographs",
+    "plot_network",
+    "plot_seconds",
     "plot_speedup",
+    "plot_speedup_table",
     "plot_timeline",
     "private_engine",
     "simulate",
+    "split_seconds",
     "stop_workers",
     "worker",
 ]

@@ -1,24 +1,15 @@
-"""How fast could it have been, on which machine, and how do I draw it?"""
+"""How fast could it have been, and where did the seconds go?"""
 
 import heapq
 import math
-import platform
-import re
-import subprocess
+import statistics
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from stormswarm.jobs import read_versions
 from stormswarm.pools import check_integer, count_cores
-from stormswarm.run import Run
 from stormswarm.swarm import Swarm
 
-if TYPE_CHECKING:  # matplotlib is imported where it is used, so that workers start fast
-    from matplotlib.axes import Axes
+EVEN, UNEVEN, START = "even share of the work", "longer than an even share", "start"
+SLOWER, WAITING = "slower side by side", "waiting"
 
 
 def makespan_bound(seconds: Sequence[float], processors: int) -> float:
@@ -65,185 +56,141 @@ def check_durations(seconds: Sequence[float]) -> list[float]:
     return seconds
 
 
-def describe_machine() -> dict[str, Any]:
-    """Return what a timing depends on, as a dict without host or user name.
+def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
+    """Split the wall time of a swarm into work, start, slow-down and waiting.
 
-    Processor, physical and logical cores, cores that this process may use, memory in GiB,
-    operating system, and the versions of Python, the SWMM engine and the packages.
-    """
-    from importlib.metadata import version
-
-    import psutil
-
-    return {
-        "processor": _read_processor() or platform.processor() or platform.machine(),
-        "physical cores": psutil.cpu_count(logical=False),
-        "logical cores": psutil.cpu_count(),
-        "usable cores": count_cores(),
-        "memory (GiB)": round(psutil.virtual_memory().total / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()}",
-        **read_versions(),
-        "python": platform.python_version(),
-        "cloudpickle": version("cloudpickle"),
-    }
-
-
-def _read_processor():
-    """Return the processor's name where the system tells it, else an empty text."""
-    with suppress(OSError, subprocess.SubprocessError):
-        if platform.system() == "Linux":
-            told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-            named = re.search(r"(?m)^(?:model name|Model)\s*:\s*(.+)$", told)
-            return named[1].strip() if named else ""
-        if platform.system() == "Darwin":
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-    return ""
-
-
-# Pictures -----------------------------------------------------------------------------
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart: areas light, lines dark
-LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
-COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999")
-
-
-def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = None) -> "Axes":
-    """Draw when each worker ran which job: a bar per job, coloured by the job's name.
+    The parts follow the worker that ended last, because the swarm waited for it. The first two are
+    its chain of work, as long as its jobs take alone: an even share of all work, and what the chain
+    is longer than that because jobs cannot be divided. *Start* is the time before its first job.
+    *Slower side by side* is what its jobs took longer than alone; it is below zero if they took
+    less. *Waiting* is the rest: between two jobs, and until the results were there.
 
     Parameters
     ----------
     swarm : Swarm
-    ax : matplotlib.axes.Axes, optional
-        Default: a new figure.
-    bound : float, optional
-        Wall time in seconds to mark with a line, from `makespan_bound` of serial durations.
+        A swarm whose jobs have all run.
+    alone : sequence
+        For each job its duration in seconds when it ran alone, or the durations of several
+        repetitions, of which the median is taken.
 
     Returns
     -------
-    matplotlib.axes.Axes
-    """
-    import matplotlib.pyplot as plt
-
-    started = [record for record in swarm.timeline if record["start"] is not None]
-    workers = 1 + max((record["worker"] for record in started), default=0)
-    if ax is None:
-        ax = plt.subplots(figsize=(8, 1.4 + 0.4 * workers), layout="constrained")[1]
-    colors, legend = {}, {}
-    for record in started:
-        name, length = record["name"] or record["scenario"], record["stop"] - record["start"]
-        bars = ax.barh(
-            record["worker"],
-            length,
-            left=record["start"],
-            color=colors.setdefault(name, COLORS[len(colors) % len(COLORS)]),
-            edgecolor="black",
-            hatch="" if record["error"] is None else "xx",
-        )
-        legend.setdefault(name or "job", bars)
-        if length > 0.08 * swarm.seconds:  # wide enough for a number
-            place = {"x": record["start"] + length / 2, "y": record["worker"]}
-            box = {"facecolor": bars[0].get_facecolor(), "edgecolor": "none", "pad": 1}
-            ax.text(**place, s=f"job {record['job']}", ha="center", va="center", bbox=box)
-    if bound is not None:
-        legend[f"bound: {bound:.1f} s"] = ax.axvline(bound, color="black", linestyle="--")
-    ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))
-    ax.set(xlim=(0, 1.02 * max(swarm.seconds, bound or 0.1)), ylim=(workers - 0.5, -0.5))
-    if 0 < len(legend) <= len(COLORS):
-        ax.figure.legend(legend.values(), legend.keys(), loc="outside right center")
-    return ax
-
-
-def plot_hydrographs(
-    runs: dict[str, Run], series: Sequence[str], axes: "Sequence[Axes] | None" = None
-) -> "Sequence[Axes]":
-    """Draw series of one run or more: a panel per series, a line per run.
-
-    Parameters
-    ----------
-    runs : dict
-        Label -> `Run`, as `simulate` returns it.
-    series : list of str
-        Names of states (``"depthN P1"``), actions (the valve's name) or targets (``"flow 8"``).
-    axes : sequence of matplotlib.axes.Axes, optional
-        One per series; default: a new figure.
-
-    Returns
-    -------
-    sequence of matplotlib.axes.Axes
+    dict
+        Name of the part -> seconds, in the order above. They add up to the wall time.
 
     Raises
     ------
     ValueError
-        A run has no series of this name.
+        `alone` has not a duration for each job, or a job has not run.
     """
-    import matplotlib.pyplot as plt
-
-    if axes is None:
-        size = {"figsize": (8, 0.6 + 1.7 * len(series)), "sharex": True, "squeeze": False}
-        axes = plt.subplots(len(series), 1, layout="constrained", **size)[1][:, 0]
-    for ax, name in zip(axes, series, strict=True):
-        for number, (label, run) in enumerate(runs.items()):
-            values = _find_series(run, name)
-            hours = (run.hydrographs["time"] - run.hydrographs["time"][0]) / np.timedelta64(1, "h")
-            color = LINE_COLORS[number % len(LINE_COLORS)]
-            ax.plot(hours, values, color=color, linestyle=("-", "--", ":")[number % 3], label=label)
-        ax.set_ylabel(name)
-    if len(runs) > 1:
-        axes[0].legend()
-    axes[-1].set_xlabel("hours since the storm began")
-    return axes
+    alone, workers = _medians(swarm, alone), _jobs_by_worker(swarm)
+    last = max(workers.values(), key=lambda records: max(r["stop"] for r in records))
+    chain = math.fsum(alone[record["job"]] for record in last)
+    measured = math.fsum(record["stop"] - record["start"] for record in last)
+    even, start = math.fsum(alone) / len(workers), min(record["start"] for record in last)
+    return {
+        EVEN: even,
+        UNEVEN: chain - even,
+        START: start,
+        SLOWER: measured - chain,
+        WAITING: swarm.seconds - start - measured,
+    }
 
 
-def _find_series(run, name):
-    for kind in ("states", "actions", "targets"):
-        if name in run.hydrographs[kind]:
-            return run.hydrographs[kind][name]
-    there = sorted(
-        {one for kind in ("states", "actions", "targets") for one in run.hydrographs[kind]}
+def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
+    """Say in words, made from the numbers, what kept a swarm from an even share of the work.
+
+    Parameters and errors are those of `split_seconds`. Give several repetitions of each duration
+    if you can: their spread tells whether the machine held its speed.
+    """
+    parts, repeated = split_seconds(swarm, alone), [_repetitions(one) for one in alone]
+    alone, workers = _medians(swarm, alone), len(_jobs_by_worker(swarm))
+    said = []
+    lost = {part: parts[part] for part in (UNEVEN, START, SLOWER, WAITING)}
+    most = max(lost, key=lost.get)
+    said.append(
+        f"An even share of the work is {parts[EVEN]:.2f} s; the swarm took {swarm.seconds:.2f} s."
     )
-    raise ValueError(f"no series {name!r}; there are {', '.join(there)}")
+    if swarm.seconds > parts[EVEN]:
+        said.append(f"The largest part of the difference: {most}, {lost[most]:.2f} s.")
+    together = math.fsum(record["stop"] - record["start"] for record in swarm.timeline)
+    ratio = together / math.fsum(alone)
+    if ratio > 1.1:
+        said.append(f"Side by side the jobs took {ratio:.2f}x as long as alone: ")
+        cores = count_cores()
+        said[-1] += (
+            f"{workers} processes took turns on the cores of this machine ({cores})."
+            if workers > cores
+            else "the cores of this machine share something, or other programs use them too."
+        )
+    elif ratio < 0.9:
+        said.append(
+            f"In the swarm the jobs took {ratio:.2f}x as long as alone, which is less: the machine "
+            "changed its speed while you measured. Run it again."
+        )
+    spread = max((max(some) - min(some)) / statistics.median(some) for some in repeated)
+    if spread > 0.25:
+        said.append(
+            "The machine changed its speed while you measured "
+            f"(spread {100 * spread:.0f} %): run it again."
+        )
+    number = "two" if workers == 2 else str(workers)
+    runs = break_even(statistics.fmean(alone), parts[START] + parts[WAITING], workers, ratio)
+    if workers == 1:
+        said.append("One process runs one job after the other, so there is nothing to gain.")
+    elif runs is None:
+        said.append(f"At this slow-down {number} processes do not pay, however many the runs.")
+    else:
+        said.append(
+            f"From about {runs} runs of this length on, {number} processes pay here, and the start "
+            "that you see is counted."
+        )
+    return "\n".join(said)
 
 
-def plot_speedup(
-    processors: Sequence[int],
-    seconds: Sequence[Sequence[float]],
-    bounds: Sequence[float] | None = None,
-    ax: "Axes | None" = None,
-    **line: Any,
-) -> "Axes":
-    """Draw how many times as fast a job set runs on more processors, with spread and bound.
-
-    The base case is the median of the first entry of `seconds`.
+def break_even(job: float, start: float, processors: int, slowdown: float = 1.0) -> int | None:
+    """Return from how many equal jobs on parallel processes take less time than one after another.
 
     Parameters
     ----------
-    processors : sequence of int
-        Numbers of processors, the first is usually 1.
-    seconds : sequence of sequence of float
-        For each of them, the wall times in seconds of the repetitions.
-    bounds : sequence of float, optional
-        For each of them, the wall time in seconds that no schedule beats, from `makespan_bound`.
-    ax : matplotlib.axes.Axes, optional
-        Default: a new figure.
-    **line
-        Passed on to the line, ``label`` or ``color`` for example.
+    job : float
+        Seconds of one job alone.
+    start : float
+        Seconds that the swarm takes beyond its jobs.
+    processors : int
+        Number of processes.
+    slowdown : float, optional
+        How many times as long a job takes side by side with others.
 
     Returns
     -------
-    matplotlib.axes.Axes
+    int or None
+        None if parallel processes never take less.
     """
-    import matplotlib.pyplot as plt
+    if processors <= slowdown or job <= 0:
+        return None
+    jobs = 2
+    while start + slowdown * job * math.ceil(jobs / processors) >= job * jobs:
+        jobs += 1
+    return jobs
 
-    if ax is None:
-        ax = plt.subplots(figsize=(6, 4), layout="constrained")[1]
-    base = np.median(seconds[0])
-    middle = np.array([base / np.median(times) for times in seconds])
-    spread = np.abs([[base / max(times), base / min(times)] for times in seconds] - middle[:, None])
-    line = {"color": LINE_COLORS[0], "label": "measured"} | line
-    ax.errorbar(processors, middle, spread.T, fmt="o-", capsize=3, **line)
-    if bounds is not None:
-        most = [base / bound for bound in bounds]
-        ax.plot(processors, most, "_", color=line["color"], markersize=18, markeredgewidth=2)
-    ax.set(xlabel="processors", ylabel="speed-up", xticks=processors)
-    return ax
+
+def _repetitions(durations):
+    return check_durations(durations if isinstance(durations, Sequence) else [durations])
+
+
+def _medians(swarm, alone):
+    if len(alone) != len(swarm.timeline):
+        raise ValueError(f"{len(swarm.timeline)} jobs need as many durations, got {len(alone)}")
+    return [statistics.median(_repetitions(durations)) for durations in alone]
+
+
+def _jobs_by_worker(swarm):
+    workers = {}
+    for record in swarm.timeline:
+        if record["start"] is None:
+            raise ValueError(f"job {record['job']} has not run, so its seconds are not known")
+        workers.setdefault(record["worker"], []).append(record)
+    if not workers:
+        raise ValueError("the swarm has no jobs")
+    return workers

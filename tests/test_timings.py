@@ -10,17 +10,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.common import first_hour
+from stormswarm import machine as machine_room
+from stormswarm.machine import NO_DIFFERENCE, Measurement
+from stormswarm.timing import EVEN, SLOWER, START, UNEVEN, WAITING, break_even
 from stormswarm_utils import (
     ConstantOpening,
     Swarm,
     describe_machine,
+    explain_seconds,
     generate_swarm,
     makespan,
     makespan_bound,
+    measure,
+    measure_limit,
     plot_hydrographs,
+    plot_network,
+    plot_seconds,
     plot_speedup,
+    plot_speedup_table,
     plot_timeline,
     simulate,
+    split_seconds,
 )
 
 durations = st.lists(st.floats(0, 1e6), max_size=40)
@@ -146,3 +156,134 @@ def test_a_speed_up_is_drawn_with_its_spread_and_bound():
     ends = [segment[:, 1] for segment in bars.get_segments()]
     assert np.allclose(ends, [[0.5, 1.0], [1.0, 4.0]])
     plt.close(axes.figure)
+
+
+# Where the seconds went ---------------------------------------------------------------
+
+PAIR = [record(0, 0, 0.25, 2.25), record(1, 1, 0.5, 1.0), record(2, 1, 1.25, 1.5)]
+
+
+def test_the_parts_of_a_swarm_by_hand():
+    parts = split_seconds(Swarm([1, 2, 3], 2.5, PAIR), [1.5, 0.25, [0.1, 0.25, 9.0]])
+    assert parts == {EVEN: 1.0, UNEVEN: 0.5, START: 0.25, SLOWER: 0.5, WAITING: 0.25}
+    faster = split_seconds(Swarm([1, 2, 3], 2.5, PAIR), [3.0, 0.5, 0.5])
+    assert faster[SLOWER] == -1.0
+    assert sum(faster.values()) == 2.5
+
+
+gaps = st.lists(st.tuples(st.integers(0, 3), st.floats(0, 10), st.floats(0, 10)), min_size=1)
+
+
+@given(gaps, st.data())
+def test_the_parts_add_up_to_the_wall_time(jobs, data):
+    timeline, free = [], [0.0] * 4
+    for job, (worker, gap, length) in enumerate(jobs):
+        start = free[worker] + gap
+        free[worker] = start + length
+        timeline.append(record(job, worker, start, free[worker]))
+    alone = data.draw(st.lists(st.floats(0, 10), min_size=len(jobs), max_size=len(jobs)))
+    swarm = Swarm(range(len(jobs)), max(free) + 0.5, timeline)
+    parts = split_seconds(swarm, alone)
+    assert math.isclose(math.fsum(parts.values()), swarm.seconds)
+    assert parts[UNEVEN] + parts[EVEN] >= 0
+    assert parts[START] >= 0
+
+
+def test_what_cannot_be_split():
+    with pytest.raises(ValueError, match="3 jobs need as many durations, got 2"):
+        split_seconds(Swarm([1, 2, 3], 2.5, PAIR), [1.0, 1.0])
+    with pytest.raises(ValueError, match="job 0 has not run"):
+        split_seconds(Swarm([1], 1.0, [record(0, None, None, None)]), [1.0])
+    with pytest.raises(ValueError, match="no jobs"):
+        split_seconds(Swarm(), [])
+
+
+@pytest.mark.parametrize(
+    ("alone", "said", "not_said"),
+    [
+        ([2.0, 0.5, 0.25], ["part of the difference: longer than", "From about 2 runs"], "Side by"),
+        ([1.0, 0.5, 0.5], ["Side by side the jobs took 1.38x"], "changed its speed"),
+        ([4.0, 1.0, 1.0], ["which is less", "changed its speed", "Run it again"], "Side by side"),
+        ([[1.6, 2.0, 2.4], 0.5, 0.25], ["(spread 40 %): run it again"], "which is less"),
+        ([0.5, 0.25, 0.25], ["two processes do not pay"], "From about"),
+    ],
+)
+def test_a_verdict_is_made_from_the_numbers(alone, said, not_said):
+    verdict = explain_seconds(Swarm([1, 2, 3], 2.5, PAIR), alone)
+    for sentence in said:
+        assert sentence in verdict
+    assert not_said not in verdict
+
+
+def test_the_number_of_jobs_from_which_processes_pay():
+    for job, start, processors, slowdown in [(1, 4, 2, 1), (1, 0.3, 2, 1.25), (0.1, 2, 4, 1.5)]:
+        jobs = break_even(job, start, processors, slowdown)
+
+        def swarm(n, job=job, start=start, on=processors, slow=slowdown):
+            return start + makespan([slow * job] * n, on)
+
+        assert swarm(jobs) < jobs * job
+        assert all(swarm(fewer) >= fewer * job for fewer in range(1, jobs))
+    assert break_even(1, 0, 2, 2.0) is None
+
+
+def test_parts_are_drawn_as_one_bar_of_the_wall_time():
+    names = (EVEN, UNEVEN, START, SLOWER, WAITING)
+    splits = {"here": dict(zip(names, (3, 1, 1, 2, 0.5), strict=True))}
+    splits["page"] = dict(zip(names, (7.5, 3.5, 0, -0.5, 0), strict=True))
+    axes = plot_seconds(splits)
+    lengths = [[bar.get_width() for bar in container] for container in axes.containers]
+    assert lengths[::-1] == [[3, 7.5], [4, 10.5], [5, 10.5], [7, 10.5], [7.5, 10.5]]
+    plt.close(axes.figure)
+
+
+# Measuring ----------------------------------------------------------------------------
+
+
+def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
+    order = []
+    measured = measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, 0)
+    assert "".join(order) == "abbaab"
+    assert measured.ended_by == "time"
+    assert [len(values) for values in measured.values.values()] == [2, 2]
+    with pytest.raises(ValueError, match="nothing to measure"):
+        measure({})
+
+
+def test_measuring_ends_when_the_intervals_are_narrow(monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr(machine_room.time, "perf_counter", lambda: next(clock))
+    measured = measure({"a": lambda: None}, seconds=1e9)
+    assert measured.ended_by == "precision"
+    assert measured.values == {"a": [1] * 6}
+
+
+def test_a_difference_is_said_only_if_it_can_be_seen():
+    quick, slow, wide = [1.0, 1.1, 1.2], [2.0, 2.2, 2.4], [0.9, 1.6, 3.0]
+    measured = Measurement({"quick": quick, "slow": slow, "wide": wide}, "time")
+    assert measured.compare("slow", "quick") == "quick is 2.00x as fast as slow"
+    assert NO_DIFFERENCE in measured.compare("quick", "wide")
+    assert measured.medians == {"quick": 1.1, "slow": 2.2, "wide": 1.6}
+    assert measured.quartiles["slow"] == pytest.approx((2.1, 2.3))
+    assert "1.10 s   1.05 s to 1.15 s" in str(measured)
+
+
+@pytest.mark.parametrize(("number", "cut"), [(2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5)])
+def test_the_interval_of_a_median_has_95_percent(number, cut):
+    measured = Measurement({"a": list(range(number))}, "time")
+    assert measured.intervals["a"] == (cut, number - 1 - cut)  # binomial table
+
+
+def test_bare_processes_do_at_most_their_number_of_times_the_work():
+    assert 0 < measure_limit(1, seconds=0.1) < 3
+    assert 0.2 < measure_limit(2, seconds=0.1) < 6
+
+
+def test_networks_and_speed_ups_can_be_drawn():
+    axes = plot_network("theta")
+    assert {"P1", "P2"} <= {text.get_text() for text in axes.texts}
+    _, ax = plt.subplots()
+    plot_speedup_table({"a": 1.5, "b": 4.1}, {"a": 2, "b": 3}, ax, hollow=["b"], limit=1.9)
+    faces = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"]
+    assert (faces[0] == "white", faces[1] == "white") == (False, True)
+    plt.close("all")

@@ -1,0 +1,117 @@
+"""How do I draw a storm?"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stormswarm.run import Run
+
+if TYPE_CHECKING:  # matplotlib is imported where it is used, so that workers start fast
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart: areas light, lines dark
+LINE_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#999999")
+
+
+def plot_hydrographs(
+    runs: dict[str, Run], series: Sequence[str], axes: "Sequence[Axes] | None" = None
+) -> "Sequence[Axes]":
+    """Draw series of one run or more: a panel per series, a line per run.
+
+    Parameters
+    ----------
+    runs : dict
+        Label -> `Run`, as `simulate` returns it.
+    series : list of str
+        Names of states (``"depthN P1"``), actions (the valve's name) or targets (``"flow 8"``).
+    axes : sequence of matplotlib.axes.Axes, optional
+        One per series; default: a new figure.
+
+    Returns
+    -------
+    sequence of matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        A run has no series of this name.
+    """
+    import matplotlib.pyplot as plt
+
+    if axes is None:
+        size = {"figsize": (8, 0.6 + 1.7 * len(series)), "sharex": True, "squeeze": False}
+        axes = plt.subplots(len(series), 1, layout="constrained", **size)[1][:, 0]
+    for ax, name in zip(axes, series, strict=True):
+        for number, (label, run) in enumerate(runs.items()):
+            values = _find_series(run, name)
+            hours = (run.hydrographs["time"] - run.hydrographs["time"][0]) / np.timedelta64(1, "h")
+            color = LINE_COLORS[number % len(LINE_COLORS)]
+            ax.plot(hours, values, color=color, linestyle=("-", "--", ":")[number % 3], label=label)
+        ax.set_ylabel(name)
+    if len(runs) > 1:
+        axes[0].legend()
+    axes[-1].set_xlabel("hours since the storm began")
+    return axes
+
+
+def _find_series(run, name):
+    for kind in ("states", "actions", "targets"):
+        if name in run.hydrographs[kind]:
+            return run.hydrographs[kind][name]
+    there = sorted(
+        {one for kind in ("states", "actions", "targets") for one in run.hydrographs[kind]}
+    )
+    raise ValueError(f"no series {name!r}; there are {', '.join(there)}")
+
+
+def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
+    """Draw a scenario's network as a map: basins, valves, pipes and outfall.
+
+    A valve is a line with a mark at both ends, from a basin to the node below it.
+
+    Parameters
+    ----------
+    scenario : str
+        A name in `SCENARIOS`.
+    ax : matplotlib.axes.Axes, optional
+        Default: a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import matplotlib.pyplot as plt
+    from pystorms.networks import load_network
+
+    if ax is None:
+        ax = plt.subplots(figsize=(5, 4), layout="constrained")[1]
+    network = Path(load_network(scenario)).read_text(encoding="utf-8", errors="replace")
+    places = {node: (float(x), float(y)) for node, x, y in _read_section(network, "COORDINATES")}
+    kinds = {
+        "pipe": ("CONDUITS", {"color": "#999999", "linewidth": 2}),
+        "valve": ("ORIFICES", {"color": "#D55E00", "linewidth": 4, "marker": "D", "zorder": 3}),
+    }
+    for label, (title, look) in kinds.items():
+        for _, start, end, *_ in _read_section(network, title):
+            (x1, y1), (x2, y2) = places[start], places[end]
+            ax.plot([x1, x2], [y1, y2], label=label, **look)
+            label = None  # one entry in the legend
+    basins = [places[basin] for basin, *_ in _read_section(network, "STORAGE")]
+    ax.plot(*np.transpose(basins), "s", color="#0072B2", markersize=8, label="basin")
+    for basin, *_ in _read_section(network, "STORAGE"):
+        ax.annotate(basin, places[basin], (0, 8), textcoords="offset points", ha="center")
+    outfalls = [places[outfall] for outfall, *_ in _read_section(network, "OUTFALLS")]
+    ax.plot(*np.transpose(outfalls), "v", color="black", markersize=9, label="outfall")
+    ax.set_title(f"{scenario}: {len(basins)} basins", loc="left")
+    ax.margins(0.15)
+    ax.axis("off")
+    return ax
+
+
+def _read_section(network, title):
+    """Return the lines of one section of a network file, as lists of words."""
+    lines = network.split(f"[{title}]")[1].split("\n[")[0].splitlines()
+    return [line.split() for line in lines if line.strip() and not line.startswith(";")]
