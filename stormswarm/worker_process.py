@@ -69,7 +69,8 @@ class ProcessState:
         self.folder, self.environment, self.path = os.getcwd(), dict(os.environ), [*sys.path]
         self.errors, self.filters = np.geterr(), [*warnings.filters]
         self.depth = sys.getrecursionlimit()
-        self.handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        known = {number for number in signal.valid_signals() if number < 32}  # not real-time ones
+        self.handlers = {number: signal.getsignal(number) for number in known}
 
     def put_back(self) -> bool:
         """Put everything back; return False if that fails, and the process is to be replaced."""
