@@ -116,8 +116,10 @@ def simulate(config: dict) -> Run:
           0 (closed) to 1 (open) for all valves, or one per valve (list, tuple or array), or None
           to leave the valves. A controller with a method ``start(scenario)`` has it called once,
           before the first step. Each run gets a fresh copy of the controller.
-        - ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or a class or function of your
-          own that makes an object with the methods ``state``, ``step`` and ``performance``.
+        - ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or anything that makes one when
+          it is called without arguments: a class or function of your own, or
+          ``functools.partial(pystorms.scenarios.theta, version="2", level="2")`` with pystorms 2.
+          What it makes has the methods ``state``, ``step`` and ``performance``.
         - ``metric``: a name in `METRICS` (default ``"cumulative"``, as in pystorms).
         - ``network``: callable, text -> text, that edits the run's own copy of the network file.
         - ``seed``: integer that seeds Python's and numpy's global random generators, so that a run

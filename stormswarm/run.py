@@ -18,7 +18,7 @@ import pystorms
 from stormswarm.engine import hold_engine
 from stormswarm.failures import add_note, say_where
 from stormswarm.private_files import PrivateFiles
-from stormswarm.scenarios import DEFAULT_SCENARIO, check_actions, make_scenario
+from stormswarm.scenarios import DEFAULT_SCENARIO, check_actions, make_scenario, name_scenario
 from stormswarm.speed import read_by_index, shorten_log
 
 
@@ -66,7 +66,7 @@ class StormRun:
     def __init__(self, config: dict, keep_hydrographs: bool):
         self.config, self.keep_hydrographs = config, keep_hydrographs
         scenario = config.get("scenario", DEFAULT_SCENARIO)
-        self.name = config.get("name", getattr(scenario, "__name__", scenario))
+        self.name = config.get("name", name_scenario(scenario) or scenario)
         self.metric = (config["metric"],) if "metric" in config else ()
         self.steps, self.performance = 0, math.nan
         self.rows = _Rows()

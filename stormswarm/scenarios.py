@@ -1,5 +1,6 @@
 """Which storms and metrics are there, and what may a config and a controller say?"""
 
+import functools
 import numbers
 from typing import Any
 
@@ -85,6 +86,20 @@ def _explain_scenario(scenario):
         "scenario must be a name, or a class or function that makes an object with the methods "
         f"state, step and performance, got {scenario!r:.80}"
     )
+
+
+def name_scenario(scenario: Any) -> str | None:
+    """Return what messages and tables call a scenario, or None if it has no name.
+
+    A `functools.partial` is called as it would be written: ``theta(version='2', level='2')``.
+    """
+    if isinstance(scenario, str):
+        return scenario
+    if isinstance(scenario, functools.partial):
+        filled = [f"{one!r:.80}" for one in scenario.args]
+        filled += [f"{key}={one!r:.80}" for key, one in scenario.keywords.items()]
+        return f"{name_scenario(scenario.func)}({', '.join(filled)})"
+    return getattr(scenario, "__name__", None)
 
 
 def make_scenario(scenario: Any) -> Any:

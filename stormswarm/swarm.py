@@ -14,7 +14,7 @@ from typing import Any
 from stormswarm.failures import Loss, describe, explain_executor, explain_loss, label_job
 from stormswarm.jobs import Answer, PackedJobs, read_versions, unpack_answer
 from stormswarm.pools import check_integer
-from stormswarm.scenarios import DEFAULT_SCENARIO, USUAL_SECONDS
+from stormswarm.scenarios import DEFAULT_SCENARIO, USUAL_SECONDS, name_scenario
 
 
 class Swarm(list):
@@ -147,12 +147,10 @@ def begin_record(job: int, config: Any, own_worker: bool) -> dict:
     if name is None and controller is not None:
         name = getattr(controller, "__name__", type(controller).__name__)
     scenario = settings.get("scenario", DEFAULT_SCENARIO if own_worker else None)
-    if not isinstance(scenario, str):
-        scenario = getattr(scenario, "__name__", None)
     return {
         "job": job,
         "name": None if name is None else str(name),
-        "scenario": scenario,
+        "scenario": name_scenario(scenario),
         "host": None,
         "worker": None,
         "start": None,
