@@ -223,6 +223,12 @@ def test_every_example_in_the_documents_runs(name, run_python, tmp_path):
     assert re.fullmatch(PRINTED.get(name, ""), run_python(EXAMPLES[name]))
 
 
+def test_the_api_page_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text("utf-8")
+    shown = set(re.findall(r"(?m)^\.\. (?:auto\w+|py:data):: (?:stormswarm_utils\.)?(\w+)$", page))
+    assert set(stormswarm_utils.__all__) <= shown
+
+
 def wrong_grammar(text):
     """List what is no Python or shell in the blocks of a document that are marked as not run."""
     found = []
