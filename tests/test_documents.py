@@ -22,6 +22,7 @@ from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from pystorms.networks import load_network
 
+import stormswarm_utils
 from benchmarks import record as timing_record
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -209,6 +210,8 @@ EXAMPLES = {
 PRINTED = {
     "README.md-0": r"(.+\n){4}theta, valves 100% open: score 1630\.34222887\n",
     "README.md-1": r"(\d\d % impervious: at most 0\.\d{3} m in P1\n){4}",
+    "docs/api.md-0": r"( +\d+% open: .*\n){2}100% open: 1630\.34222887\n.*, 0 failures\n",
+    "docs/api.md-1": r"0\.475635\n",
     "docs/scaling-out.md-2": r"40 217\.776547955\n",
     "docs/troubleshooting.md-0": r"(1630\.34222887\n){2}",
     "docs/troubleshooting.md-1": r"\{.*\}\n(6 jobs on .*: [\d.]+ s\n){2}bound: .*\n",
