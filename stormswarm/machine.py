@@ -57,6 +57,7 @@ def _read_processor():
 
 CONFIDENCE = 0.95  # that the median lies in its interval
 ROUNDS_FOR_AN_INTERVAL = 6  # the fewest values whose range holds the median so often
+ROUNDS_TO_COMPARE = 4  # with three, equal calls differ in one case of ten by chance
 NO_DIFFERENCE = "no difference that this machine can show"
 
 
@@ -100,8 +101,9 @@ class Measurement:
     def compare(self, first: str, second: str) -> str:
         """Say in words which of two takes less time, if the machine can show a difference."""
         (low, high), (other_low, other_high) = self.intervals[first], self.intervals[second]
-        if low <= other_high and other_low <= high:
-            return f"{first} and {second}: {NO_DIFFERENCE}"
+        rounds = min(len(self.values[first]), len(self.values[second]))
+        if rounds < ROUNDS_TO_COMPARE or (low <= other_high and other_low <= high):
+            return f"{first} and {second}: {NO_DIFFERENCE} in {rounds} rounds"
         faster, slower = (first, second) if high < other_low else (second, first)
         ratio = self.medians[slower] / self.medians[faster]
         return f"{faster} is {ratio:.2f}x as fast as {slower}"

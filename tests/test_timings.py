@@ -259,13 +259,16 @@ def test_measuring_ends_when_the_intervals_are_narrow(monkeypatch):
 
 
 def test_a_difference_is_said_only_if_it_can_be_seen():
-    quick, slow, wide = [1.0, 1.1, 1.2], [2.0, 2.2, 2.4], [0.9, 1.6, 3.0]
+    quick, slow = [1.0, 1.1, 1.1, 1.2], [2.0, 2.2, 2.2, 2.4]
+    wide = [0.9, 1.6, 1.6, 3.0]
     measured = Measurement({"quick": quick, "slow": slow, "wide": wide}, "time")
     assert measured.compare("slow", "quick") == "quick is 2.00x as fast as slow"
     assert NO_DIFFERENCE in measured.compare("quick", "wide")
     assert measured.medians == {"quick": 1.1, "slow": 2.2, "wide": 1.6}
-    assert measured.quartiles["slow"] == pytest.approx((2.1, 2.3))
-    assert "1.10 s   1.05 s to 1.15 s" in str(measured)
+    assert measured.quartiles["slow"] == pytest.approx((2.15, 2.25))
+    assert "1.10 s   1.08 s to 1.12 s" in str(measured)
+    few = Measurement({"quick": quick[:3], "slow": slow[:3]}, "time")
+    assert f"{NO_DIFFERENCE} in 3 rounds" in few.compare("quick", "slow")
 
 
 @pytest.mark.parametrize(("number", "cut"), [(2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5)])
