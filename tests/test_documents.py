@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from urllib.parse import unquote
 
 import build_site
+import draw_hero
 import draw_timings
 import nbformat
 import psutil
@@ -374,8 +375,11 @@ def test_the_bounds_of_the_reproduced_page_are_computed():
 
 def test_readme_and_landing_page_show_the_same_picture():
     readme, index = ((ROOT / name).read_text("utf-8") for name in ("README.md", "docs/index.md"))
-    (picture,) = re.findall(r"!\[([^\]]*)\]\(docs/speed_up\.png\)", readme)
-    assert f"![{picture}](speed_up.png)" in index
+    (picture,) = re.findall(r"!\[([^\]]*)\]\(docs/hero\.svg\)", readme)
+    assert f"![{picture}](hero.svg)" in index
+    record = draw_timings.read_records(ROOT / "docs" / "records")[-1]
+    assert picture == draw_hero.describe(record)
+    assert (ROOT / "docs" / "hero.svg").read_text("utf-8") == draw_hero.draw_hero(record)
 
 
 # Records ------------------------------------------------------------------------------
