@@ -4,6 +4,7 @@ import copyreg
 import functools
 import hashlib
 import re
+import sys
 import types
 from collections.abc import Callable
 
@@ -188,6 +189,10 @@ class Walk:
         parts = value.__reduce_ex__(4) if reduce is None else reduce(value)
         if isinstance(parts, str):  # the name of a global, which says nothing of its content
             module, state = str(getattr(value, "__module__", None)), object.__getstate__(value)
+            found = getattr(sys.modules.get(module), parts, None)
+            if found is value and is_installed_module(module):  # a sentinel of Python 3.15
+                self.add((module, parts))
+                return
             if state is None and is_installed(type(value)) and not any(find_own(module)):
                 raise TypeError(f"{value!r:.60} has no content that can be read")
             if state is None:

@@ -87,11 +87,12 @@ class CallersExecutor:
         job = self.running.pop(future, None)
         if job is None:
             return
-        if future.cancelled() or isinstance(future.exception(), futures.CancelledError):
+        error = futures.CancelledError() if future.cancelled() else future.exception()
+        if isinstance(error, futures.CancelledError):
             self.broken = True
             yield job, Loss(DROPPED)
         else:
-            yield job, future.exception() or future.result()
+            yield job, future.result() if error is None else error
 
 
 def choose_pool(

@@ -9,7 +9,6 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from lint_notebooks import NOTEBOOKS, ROOT, problems
-from store_outputs import README_FIGURE, figures
 
 
 def read(path):
@@ -152,18 +151,6 @@ def test_the_index_of_the_site_has_every_notebook():
 def test_the_table_in_the_readme_lists_the_notebooks_there_are():
     listed = re.findall(r"\(notebooks/(\w+\.ipynb)\)", (ROOT / "README.md").read_text("utf-8"))
     assert sorted(set(listed)) == [path.name for path in NOTEBOOKS]
-
-
-def test_the_figure_in_the_readme_is_that_of_the_notebook():
-    name, index, picture = README_FIGURE
-    assert figures(read(ROOT / "notebooks" / name))[index] == picture.read_bytes()
-    alt_text = [
-        cell.metadata["mystnb"]["image"]["alt"]
-        for cell in read(ROOT / "notebooks" / name).cells
-        if "mystnb" in cell.metadata
-    ]
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert f"![{alt_text[index]}](docs/{picture.name})" in readme
 
 
 def test_the_lock_names_exact_versions_and_no_registry():
