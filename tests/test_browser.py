@@ -331,7 +331,12 @@ def test_notebook_03_runs_from_top_to_bottom(browser, lab, open_notebook):
     kinds = [output.output_type for cell in ran for output in cell.outputs]
     assert "error" not in kinds
     printed = [(text(cell), text(old)) for cell, old in zip(ran, code, strict=True)]
-    repeated = [pair for pair in printed if pair[1] and not TIMED.search(pair[1])]
+    free = ["nbval-ignore-output" in cell.metadata.get("tags", ()) for cell in code]
+    repeated = [
+        pair
+        for pair, differs in zip(printed, free, strict=True)
+        if pair[1] and not differs and not TIMED.search(pair[1])
+    ]
     assert len(repeated) > 5
     assert [new for new, _ in repeated] == [old for _, old in repeated]
 
@@ -357,12 +362,14 @@ def test_the_interrupt_button_ends_a_swarm_and_the_kernel_goes_on(lab, open_note
         "generate_swarm([0, 1, 2, 3], wait, 2)",
         "print(generate_swarm([config], worker, 2) == [worker(config)])",
     )
+    idle = [process for kernel in kernels(lab) for process in workers_of(kernel)]  # others' workers
     run_all(page)
     give_up = time.monotonic() + 60
     while len(list(path.parent.glob("mark*"))) < 2:
         assert time.monotonic() < give_up, "the swarm did not start"
         time.sleep(0.1)
     workers = [process for kernel in kernels(lab) for process in workers_of(kernel)]
+    workers = [process for process in workers if process not in idle]
     assert len(workers) >= 2
     page.get_by_role("button", name="Interrupt the kernel").click()
     expect(page.locator(".jp-OutputArea-output", has_text="KeyboardInterrupt")).to_be_visible()

@@ -65,7 +65,7 @@ def needs_dask():
 def test_the_plain_commands_and_the_example(run_python, tmp_path, port):
     example, upload = list(blocks(GUIDE, "python"))[:2]
     example, upload = (text.replace("8786", str(port)) for text in (example, upload))
-    example = example.replace("print(", f"{upload.replace(chr(10), chr(10) + '    ')}\n    print(")
+    example = example.replace("print(", f"{upload}\nprint(")
     with programs(tmp_path, port, command("dask scheduler --host"), command("dask worker tcp")):
         printed = run_python(example)
     scores = eval(printed)

@@ -111,7 +111,7 @@ def check_benchmark(module):
 def check_install(words):
     """pip is given an extra or a source that the project has; test_packaging.py installs it."""
     (source,) = [word for word in words if not word.startswith("-")]
-    if match := re.fullmatch(r"\.\[(\w+)\]", source):
+    if match := re.fullmatch(r"(?:\.|path/to/stormswarm)\[(\w+)\]", source):
         assert match[1] in PROJECT["optional-dependencies"]
     else:
         assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
