@@ -7,9 +7,8 @@ import sys
 import time
 
 import nbformat
-import psutil
 import pytest
-from conftest import ROOT
+from conftest import ROOT, has_ended
 
 TWO_LANES = """
 import sys
@@ -56,7 +55,7 @@ def test_ctrl_c_ends_both_lanes(number, ctrl_c_is_heard):
     printed = program.communicate(timeout=30)[0]
     assert program.returncode == 130
     assert printed.count("| tidied") >= 2
-    assert not any(map(psutil.pid_exists, lanes))
+    assert all(map(has_ended, lanes))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the console interrupts the lanes")
@@ -71,7 +70,7 @@ def test_a_lane_that_ignores_ctrl_c_is_ended(ctrl_c_is_heard):
     time.sleep(1)
     program.send_signal(signal.SIGINT)
     program.communicate(timeout=30)
-    assert not any(map(psutil.pid_exists, lanes))
+    assert all(map(has_ended, lanes))
 
 
 @pytest.fixture
