@@ -26,10 +26,10 @@ $(READY): requirements.txt pyproject.toml
 run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (two minutes)
 	@$(BIN)/python tools/run_notebook.py notebooks/02_serial_versus_parallel.ipynb
 
-check: lint ## run lint and the quick tests (two minutes)
+check: lint ## run lint and the quick tests (a few minutes)
 	@$(BIN)/python -m pytest -m "not slow and not weekly"
 
-test: lint ## run every check: lint, tests and notebooks (ten minutes; WEEKLY=1: what is slower still)
+test: lint ## run every check: lint, tests and notebooks (a quarter of an hour; WEEKLY=1: what is slower still)
 	@WEEKLY=$(WEEKLY) $(BIN)/python tools/run_checks.py
 
 lab: $(READY) ## open the notebooks in JupyterLab
