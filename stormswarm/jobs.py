@@ -130,8 +130,7 @@ class Answer:
     """What comes back of a job: its pickled result or exception, and where and when it ran."""
 
     content: bytes
-    failed: bool
-    text: str | None  # the exception in one line
+    text: str | None  # the exception in one line, None if the job did not fail
     trace: str
     worker: tuple[str, int, int]  # host, process, thread
     start: float
@@ -153,11 +152,11 @@ def run_job(
     """
     root = root if root is not None and os.access(root, os.W_OK) else None  # another machine
     worker = platform.node(), os.getpid(), threading.get_ident()
-    failed, text, trace = False, None, ""
+    text, trace = None, ""
     if held_by == os.getpid():  # waiting for that thread would never end
         start = time.time()
         content, text = _pack_error(RuntimeError(f"{call.label}: {ANOTHER_IS_OPEN}"))
-        return Answer(content, True, text, "", worker, start, start)
+        return Answer(content, text, "", worker, start, start)
     with Engine.lock:  # threads take turns, and their waiting is no part of a job
         start, clock = time.time(), time.perf_counter()
         Place.job = call.label
@@ -168,13 +167,13 @@ def run_job(
                 result = function(config)
             content = cloudpickle.dumps(result)
         except BaseException as error:  # SystemExit and KeyboardInterrupt concern this job alone
-            failed, (content, text) = True, _pack_error(error)
+            content, text = _pack_error(error)
             with suppress(Exception, SystemExit, GeneratorExit):
                 trace = traceback.format_exc()
         finally:
             Place.job = ""
         stop = start + time.perf_counter() - clock
-    return Answer(content, failed, text, trace, worker, start, stop)
+    return Answer(content, text, trace, worker, start, stop)
 
 
 def _pack_error(error):
