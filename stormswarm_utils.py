@@ -216,7 +216,8 @@ def generate_swarm(
         Runs the jobs in place of the helper's own processes, on a cluster for example. It brings
         its own workers, so `processors` is not used, and `timeout` is refused.
     max_tasks_per_child : int, optional
-        Number of jobs after which a worker process is replaced. Default: 2000.
+        Number of jobs after which a worker process is replaced. Default: any number of jobs,
+        until they have run 2000 simulations.
 
     Returns
     -------

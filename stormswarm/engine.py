@@ -25,11 +25,12 @@ _open_output = pyswmm.output.Output.__init__
 
 
 class Engine:
-    """The one SWMM engine of this process: its lock, its holder, and the files in use."""
+    """The one SWMM engine of this process: its lock, its holder, its files, and its runs so far."""
 
     lock = threading.RLock()
     holder: int | None = None  # the thread that has it
     files: PrivateFiles | None = None
+    runs = 0
 
 
 @contextmanager
@@ -125,6 +126,7 @@ def _open_privately(
 ):
     """Open a simulation on a private copy of its network; given paths of results are kept."""
     free_guard()
+    Engine.runs += 1
     files, name = Engine.files, Path(inputfile)
     if sim_preconfig is not None:
         name = name.with_stem(name.stem + sim_preconfig.filename_suffix)

@@ -18,10 +18,11 @@ from stormswarm.kept_workers import (
     take_kept,
 )
 
-TASKS_PER_CHILD = 2000  # the engine loses 1.35 kB of memory in every run
 IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
+QUICK = 0.005  # seconds; after such a job a worker process gets the next one ahead of time,
+SMALL = 4096  # bytes; if it fits into the pipe, so that sending it never has to wait
 _numbers = itertools.count(1)
 
 
@@ -34,7 +35,7 @@ class OwnPool:
 
     def __init__(self, processors, timeout, max_tasks_per_child):
         self.processors, self.timeout = processors, timeout
-        self.tasks_per_child = max_tasks_per_child or TASKS_PER_CHILD
+        self.tasks_per_child = max_tasks_per_child or float("inf")
 
     def open(self, packed, jobs):
         """Prepare to run `jobs` of the packed jobs; return the pool."""
@@ -70,9 +71,8 @@ class OwnPool:
         scratch.remove_root(self.root)
 
     def room(self):
-        """Return how many more jobs the pool takes now, one ahead for each worker."""
-        busy = sum(worker.job is not None for worker in self.workers)
-        return 2 * self.processors - busy - len(self.waiting)
+        """Return how many more jobs the pool takes now: a few for each worker wait here."""
+        return 3 * self.processors - len(self.waiting)
 
     def start(self, call):
         """Hand one job to a worker, or let it wait for one."""
@@ -96,8 +96,13 @@ class OwnPool:
             else:
                 call, worker.job = worker.job, None
                 worker.ended, self.in_vain = worker.ended + 1, 0
+                worker.quick = answer.stop - answer.start < QUICK
                 if worker.late or not answer.reusable or worker.ended >= self.tasks_per_child:
+                    worker.stop()
                     yield from self._bury(worker)
+                elif worker.ahead is not None:
+                    self._note_begin(worker, worker.ahead)
+                    worker.ahead = None
                 self._hand_out()
                 yield call.job, answer
         if self.in_vain >= PATIENCE:
@@ -131,23 +136,57 @@ class OwnPool:
         for worker in self.workers:
             if not self.waiting:
                 return
-            if worker.job is None and worker.call_number == self.number and not worker.late:
-                call = self.waiting.popleft()
-                new = [number for number in call.parts if number not in worker.parts]
-                new = {number: self.packed.parts[number] for number in new}
-                shared = self.packed.shared & new.keys()
-                message = pickle.dumps(("job", call, new, shared), protocol=5)
-                worker.job, worker.began = call, time.time()
-                if self.timeout is not None:
-                    worker.deadline = time.monotonic() + self.timeout
+            if worker.call_number != self.number or worker.late:
+                continue
+            if worker.job is None:
+                self._send(worker, self.waiting.popleft())
+            elif self._takes_ahead(worker):
+                self._send_ahead(worker)
+
+    def _takes_ahead(self, worker):
+        """Return whether a worker should not have to wait for its next job.
+
+        If the job that it has turns out long, the next one waits for it while other workers may
+        be idle. That costs little after a quick job, and nothing is sent ahead near the end.
+        """
+        return (
+            worker.quick
+            and worker.ahead is None
+            and worker.ended + 1 < self.tasks_per_child
+            and len(self.waiting) > self.processors
+        )
+
+    def _send_ahead(self, worker):
+        message, shared = self._pack(worker, self.waiting[0])
+        if len(message) <= SMALL:
+            with suppress(OSError):  # it has died, as `ended` will find out
+                worker.pipe.send_bytes(message)
                 worker.parts |= shared
-                try:
-                    worker.pipe.send_bytes(message)
-                except OSError:  # it has died, as `ended` will find out
-                    worker.call_number = -1
-                    if not call.sent_again:  # but not for ever: the config may be what kills it
-                        call.sent_again, worker.job = True, None
-                        self.waiting.appendleft(call)
+                worker.ahead = self.waiting.popleft()
+
+    def _send(self, worker, call):
+        self._note_begin(worker, call)
+        message, shared = self._pack(worker, call)
+        worker.parts |= shared
+        try:
+            worker.pipe.send_bytes(message)
+        except OSError:  # it has died, as `ended` will find out
+            worker.call_number = -1
+            if not call.sent_again:  # but not for ever: the config may be what kills it
+                call.sent_again, worker.job = True, None
+                self.waiting.appendleft(call)
+
+    def _note_begin(self, worker, call):
+        worker.job, worker.began = call, time.time()
+        if self.timeout is not None:
+            worker.deadline = time.monotonic() + self.timeout
+
+    def _pack(self, worker, call):
+        """Return a job with those parts that the worker lacks, and which of them it will keep."""
+        new = [number for number in call.parts if number not in worker.parts]
+        new = {number: self.packed.parts[number] for number in new}
+        shared = self.packed.shared & new.keys()
+        return pickle.dumps(("job", call, new, shared), protocol=5), shared
 
     def _add_worker(self):
         while len(self.workers) < self.processors and self.in_vain < PATIENCE:
@@ -157,7 +196,7 @@ class OwnPool:
                 self.in_vain, self.cause = self.in_vain + 1, "each was killed as it started"
 
     def _begin(self, worker):
-        worker.parts, worker.late = set(), False
+        worker.parts, worker.late, worker.quick, worker.ahead = set(), False, False, None
         self.workers.append(worker)
         with suppress(OSError):  # it has ended meanwhile, and `ended` will find out
             worker.pipe.send_bytes(pickle.dumps(("call", self.number, self.root, IDLE_SECONDS)))
@@ -169,6 +208,8 @@ class OwnPool:
             worker.process.join(1.0)  # let it end by itself, to learn how
         exitcode = worker.process.exitcode
         worker.stop()
+        if worker.ahead is not None:  # it has not begun
+            self.waiting.appendleft(worker.ahead)
         if worker.job is not None:
             reason = LATE if worker.late else DIED
             yield worker.job.job, Loss(reason, exitcode, worker.process.pid, worker.began)

@@ -15,10 +15,12 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
+from stormswarm.engine import Engine
 from stormswarm.jobs import run_job
 from stormswarm.run import seed_from_system
 
 _LOOK_EVERY = 0.25  # seconds between looks at the caller
+_RUNS = 2000  # simulations; the engine loses 1.35 kB of memory in each
 
 
 def serve(pipe: Connection, root: str) -> None:
@@ -51,8 +53,10 @@ def serve(pipe: Connection, root: str) -> None:
                 os._exit(0)
             parts |= {number: new[number] for number in shared}
             modules.note_new()
-            answer.reusable = state.put_back()
+            answer.reusable = state.put_back() and Engine.runs < _RUNS
             pipe.send_bytes(pickle.dumps(answer))
+            if not answer.reusable:  # the next job may be in the pipe, and another process runs it
+                return
     except (EOFError, OSError):  # the caller is gone, or has no use for this process any more
         time.sleep(4 * _LOOK_EVERY)  # if it is gone, the watching thread cleans up
 
@@ -67,6 +71,7 @@ class ProcessState:
 
     def __init__(self):
         self.folder, self.environment, self.path = os.getcwd(), dict(os.environ), [*sys.path]
+        self.encoded = dict(_ENCODED_ENVIRONMENT)
         self.errors, self.filters = np.geterr(), [*warnings.filters]
         self.depth = sys.getrecursionlimit()
         known = {number for number in signal.valid_signals() if number < 32}  # not real-time ones
@@ -81,7 +86,7 @@ class ProcessState:
             for number, handler in self.handlers.items():
                 if signal.getsignal(number) != handler:
                     signal.signal(number, handler)
-            if os.environ != self.environment:
+            if self.encoded != _ENCODED_ENVIRONMENT:
                 os.environ.clear()
                 os.environ.update(self.environment)
             if sys.path != self.path:
@@ -98,6 +103,8 @@ class ProcessState:
         return True
 
 
+# Comparing the variables as text would decode each of them after each job.
+_ENCODED_ENVIRONMENT = getattr(os.environ, "_data", os.environ)
 _TIMERS = [
     getattr(signal, name)
     for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")

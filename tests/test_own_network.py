@@ -322,11 +322,25 @@ def test_a_worker_process_runs_a_network_five_thousand_times(town):
     short = NETWORK.replace("END_TIME      02:00:00", "END_TIME      00:05:00")
     town.write_text(short, encoding="utf-8")
 
-    def run(number):
-        with Simulation(str(town)) as simulation:
-            simulation.execute()
+    def run_often(times):
+        for _ in range(times):
+            with Simulation(str(town)) as simulation:
+                steps = sum(1 for _ in simulation)
+        return steps
+
+    assert generate_swarm([5000], run_often, 1) == generate_swarm([1], run_often, 1)
+
+
+@pytest.mark.slow
+def test_a_worker_process_is_replaced_after_two_thousand_simulations(town):
+    short = NETWORK.replace("END_TIME      02:00:00", "END_TIME      00:05:00")
+    town.write_text(short, encoding="utf-8")
+
+    def run_often(times):
+        for _ in range(times):
+            with Simulation(str(town)) as simulation:
+                assert sum(1 for _ in simulation) > 0
         return os.getpid()
 
-    swarm = generate_swarm([None] * 5000, run, 1, max_tasks_per_child=5000)
-    assert len({*swarm}) == 1
-    assert len(swarm) == 5000
+    swarm = generate_swarm([1000] * 5, run_often, 1)
+    assert swarm[0] == swarm[1] != swarm[2] == swarm[3] != swarm[4]

@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 import warnings
+from collections import Counter
 from concurrent import futures
 from pathlib import Path
 
@@ -186,8 +187,12 @@ def test_a_hundred_kills_cost_a_job_each_at_most():
     print(f"seed {seed}")
     luck, stop, killed = random.Random(seed), threading.Event(), []
 
+    stop_workers()
+    start = generate_swarm([None] * 3, worker=str, processors=3).seconds
+    pause = max(0.12, start / 4)  # or hardly a process would live long enough to be ready
+
     def kill():
-        while len(killed) < 100 and not stop.wait(luck.expovariate(1 / 0.12)):
+        while len(killed) < 100 and not stop.wait(luck.expovariate(1 / pause)):
             if workers := workers_of(psutil.Process()):
                 try:
                     one = luck.choice(workers)
@@ -515,3 +520,38 @@ def fail_to_start(pipe, root):
     import pickle
 
     pipe.send_bytes(pickle.dumps("ImportError: no such thing"))
+
+
+def spoil_the_process(folder):
+    os.mkdir(folder)
+    os.chdir(folder)
+    os.rmdir(folder)
+    os.environ["STORMSWARM_SPOILED"] = "1"
+    sys.path = None  # cannot be put back
+
+
+@posix
+@pytest.mark.parametrize("end", ["exit", "spoil", "timeout"])
+def test_quick_jobs_behind_one_that_ends_its_process_run_elsewhere(tmp_path, end):
+    """After quick jobs a worker process gets the next one ahead of time."""
+
+    def work(job):
+        if job == 20:
+            if end == "exit":
+                os._exit(0)
+            if end == "timeout":
+                time.sleep(60)
+            spoil_the_process(str(tmp_path / "gone"))
+        return job, os.environ.get("STORMSWARM_SPOILED", "") if job > 20 else ""
+
+    swarm = generate_swarm([*range(40)], work, 1, timeout=5, return_exceptions=True)
+    assert [*swarm.failures] == ([] if end == "spoil" else [20])
+    others = [result for job, result in enumerate(swarm) if job not in swarm.failures]
+    assert others == [(job, "") for job in range(40) if job not in swarm.failures]
+
+
+def test_a_worker_process_ends_after_exactly_so_many_quick_jobs():
+    swarm = generate_swarm([None] * 40, lambda _: os.getpid(), 2, max_tasks_per_child=5)
+    counts = sorted(Counter(swarm).values())
+    assert counts[-1] == 5
+    assert {*counts[2:]} == {5}  # the last two may have had fewer
