@@ -118,12 +118,15 @@ class Measurement:
 
 
 def measure(
-    calls: dict[str, Callable[[], Any]], seconds: float = 30.0, precision: float = 0.1
+    calls: dict[str, Callable[[], Any]],
+    seconds: float = 30.0,
+    precision: float = 0.1,
+    rounds: int = 2,
 ) -> Measurement:
     """Time several calls in rounds, so that a slow moment of the machine hits all of them.
 
     Every round makes each call once; every second round goes through them backwards. The first
-    round warms up and is not counted. At least two rounds are counted.
+    round warms up and is not counted.
 
     Parameters
     ----------
@@ -133,6 +136,8 @@ def measure(
         Begin no round that would end later than this, as far as the last one tells.
     precision : float, optional
         End when the interval of every median is narrower than this share of the median.
+    rounds : int, optional
+        The fewest rounds to count, even if the time is up. `compare` needs four.
 
     Returns
     -------
@@ -141,24 +146,25 @@ def measure(
     Raises
     ------
     ValueError
-        There is nothing to call.
+        There is nothing to call, or `rounds` is below 2.
     """
+    least = check_integer(rounds, "rounds", least=2)
     if not calls:
         raise ValueError("there is nothing to measure: calls is empty")
-    values, rounds = {label: [] for label in calls}, 0
+    values, counted = {label: [] for label in calls}, -1  # the first round warms up
     began = time.perf_counter()
     while True:
         round_began = time.perf_counter()
-        for label in list(calls)[:: -1 if rounds % 2 else 1]:
+        for label in list(calls)[:: 1 if counted % 2 else -1]:
             clock = time.perf_counter()
             calls[label]()
-            if rounds:
+            if counted >= 0:
                 values[label].append(time.perf_counter() - clock)
-        rounds += 1
+        counted += 1
         now = time.perf_counter()
-        if rounds > ROUNDS_FOR_AN_INTERVAL and _narrow(values, precision):
+        if counted >= max(least, ROUNDS_FOR_AN_INTERVAL) and _narrow(values, precision):
             return Measurement(values, "precision")
-        if rounds > 2 and now - began + (now - round_began) > seconds:
+        if counted >= least and now - began + (now - round_began) > seconds:
             return Measurement(values, "time")
 
 

@@ -246,8 +246,12 @@ def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
     assert "".join(order) == "abbaab"
     assert measured.ended_by == "time"
     assert [len(values) for values in measured.values.values()] == [2, 2]
+    more = measure({"a": lambda: None}, 0, rounds=5)
+    assert len(more.values["a"]) == 5
     with pytest.raises(ValueError, match="nothing to measure"):
         measure({})
+    with pytest.raises(ValueError, match="rounds must be an integer of at least 2, got 1"):
+        measure({"a": lambda: None}, rounds=1)
 
 
 def test_measuring_ends_when_the_intervals_are_narrow(monkeypatch):
