@@ -15,6 +15,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, scratch_folders, workers_of
 from playwright.sync_api import expect, sync_playwright
+from run_notebook import write_page
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -84,6 +85,26 @@ def audit(page, rules=None):
         .run(page, options=options | ({"runOnly": rules} if rules else {}))
         .response["violations"]
     )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_of_the_main_job_fits_a_phone_and_can_be_read(scheme, browser, tmp_path):
+    notebook = ROOT / "notebooks" / "02_serial_versus_parallel.ipynb"
+    file = tmp_path / "page.html"
+    write_page(nbformat.read(notebook, as_version=4), file)
+    phone = {"width": 390, "height": 844}
+    with open_page(browser, viewport=phone, color_scheme=scheme) as page:
+        page.goto(file.as_uri())
+        page.screenshot(path=SCREENSHOTS / f"main_job_{scheme}.png")
+        assert page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 17, 17)"}[scheme]
+        assert page.locator("img").first.bounding_box()["y"] < phone["height"]
+        solution = page.get_by_text("spare_five_and_nine(state)")
+        expect(solution).to_be_hidden()
+        page.locator("details", has=solution).locator("summary").click()
+        expect(solution).to_be_visible()
+        assert audit(page, ["color-contrast", "image-alt"]) == []
 
 
 ALL, SOME = "every page", "one page of each kind"

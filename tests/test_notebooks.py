@@ -187,12 +187,22 @@ def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(r
         metadata={"mystnb": {"image": {"alt": 'A line that rises from "1" to 2'}}},
     )
     table = nbformat.v4.new_code_cell("print('the', 'table')", metadata={"tags": ["summary"]})
-    done, page = run_notebook(nbformat.v4.new_markdown_cell("# A title"), figure, table)
+    solution = nbformat.v4.new_code_cell("secret = 42", metadata={"tags": ["solution"]})
+    done, page = run_notebook(
+        nbformat.v4.new_markdown_cell("# A title\n\nAn opening"), figure, table, solution
+    )
     assert done.returncode == 0, done.stderr
     assert "the table\n" in done.stdout
     assert "small.html" in done.stdout
     assert "A title" in done.stderr  # the progress display says what is running
-    pictures = BeautifulSoup(page, "html.parser").find_all("img")
+    parsed = BeautifulSoup(page, "html.parser")
+    text = parsed.body.get_text()
+    assert text.index("the table") < text.index("An opening") < text.index("print('the'")
+    assert [one.text for one in parsed.find_all("h1")] == ["A title¶"]
+    folded = parsed.find("details")
+    assert "secret" in folded.text
+    assert not folded.has_attr("open")
+    pictures = parsed.find_all("img")
     assert [picture["alt"] for picture in pictures] == ['A line that rises from "1" to 2']
     assert "data:image/png;base64," in page
     assert re.findall(r"""(?:src|href|import)\s*[=(]\s*["']?(?:https?:)?//[^"' )]+""", page) == []

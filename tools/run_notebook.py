@@ -3,9 +3,11 @@
 Usage: python tools/run_notebook.py notebooks/NAME.ipynb [FOLDER]
 
 The page goes to FOLDER/NAME.html, by default in build, and needs no network. The summary is what
-the cell with the tag `summary` prints. The notebook itself is left as it is.
+the cells with the tag `summary` print. The page begins with it and with the pictures of such cells.
+The notebook itself is left as it is.
 """
 
+import copy
 import sys
 from pathlib import Path
 
@@ -51,8 +53,25 @@ def execute(notebook, folder):
         ).execute()
 
 
+def with_result_first(notebook):
+    """Return a copy of the notebook in which the outputs of the summary follow the title."""
+    notebook = copy.deepcopy(notebook)
+    cells = [copy.deepcopy(cell) for cell in summary_cells(notebook) if cell.outputs]
+    for cell in cells:
+        cell.id += "-result"
+        cell.metadata["result"] = True  # the page leaves out its source
+    first = notebook.cells[0]
+    if cells and first.source.startswith("# "):
+        title, _, first.source = first.source.partition("\n")
+        above = nbformat.v4.new_markdown_cell(f"{title}\n\n## The result on this machine")
+        first.source = f"## The notebook\n{first.source}"
+        notebook.cells[:0] = [above, *cells]
+    return notebook
+
+
 def write_page(notebook, page):
     """Write the notebook, outputs included, as one HTML file that needs no network."""
+    notebook = with_result_first(notebook)
     exporter = HTMLExporter(
         template_name="page", extra_template_basedirs=[str(HERE)], embed_images=True
     )
@@ -61,12 +80,16 @@ def write_page(notebook, page):
     page.write_text(body, encoding="utf-8")
 
 
+def summary_cells(notebook):
+    """Return the cells with the tag `summary`."""
+    return [cell for cell in notebook.cells if "summary" in cell.metadata.get("tags", [])]
+
+
 def summary(notebook):
     """Return what the cells with the tag `summary` printed."""
     return "\n".join(
         output.text
-        for cell in notebook.cells
-        if "summary" in cell.metadata.get("tags", [])
+        for cell in summary_cells(notebook)
         for output in cell.get("outputs", [])
         if output.output_type == "stream"
     )
