@@ -91,7 +91,7 @@ def audit(page, rules=None):
 def test_the_page_of_the_main_job_fits_a_phone_and_can_be_read(scheme, browser, tmp_path):
     notebook = ROOT / "notebooks" / "02_serial_versus_parallel.ipynb"
     file = tmp_path / "page.html"
-    write_page(nbformat.read(notebook, as_version=4), file)
+    write_page(nbformat.read(notebook, as_version=4), file, notebook.parent)
     phone = {"width": 390, "height": 844}
     with open_page(browser, viewport=phone, color_scheme=scheme) as page:
         page.goto(file.as_uri())

@@ -41,7 +41,7 @@ def gather(folder):
         shutil.copy(ROOT / name, folder / name.lower())
     for page in folder.glob("*.md"):
         page.write_text(relink(page.read_text("utf-8"), ON_THE_SITE), encoding="utf-8")
-    (folder / "notebooks").mkdir()
+    shutil.copytree(ROOT / "notebooks" / "figures", folder / "notebooks" / "figures")
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         number = path.name.partition("_")[0]  # by which the notebooks name each other

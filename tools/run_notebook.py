@@ -69,13 +69,18 @@ def with_result_first(notebook):
     return notebook
 
 
-def write_page(notebook, page):
-    """Write the notebook, outputs included, as one HTML file that needs no network."""
+def write_page(notebook, page, folder):
+    """Write the notebook, outputs included, as one HTML file that needs no network.
+
+    Pictures that its text shows are looked for from `folder` on.
+    """
     notebook = with_result_first(notebook)
     exporter = HTMLExporter(
         template_name="page", extra_template_basedirs=[str(HERE)], embed_images=True
     )
-    body, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": page.stem}})
+    body, _ = exporter.from_notebook_node(
+        notebook, {"metadata": {"name": page.stem, "path": str(folder)}}
+    )
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(body, encoding="utf-8")
 
@@ -102,10 +107,10 @@ def main(source, folder="build"):
     try:
         execute(notebook, source.parent)
     except CellExecutionError as error:
-        write_page(notebook, page)
+        write_page(notebook, page, source.parent)
         print(f"\n{error}\nThe notebook up to the error: {page}", file=sys.stderr)
         return 1
-    write_page(notebook, page)
+    write_page(notebook, page, source.parent)
     print(f"\n{summary(notebook)}")
     print(f"Read it with its figures: {page}")
     print("Run and change it yourself: make lab, or jupyter lab notebooks")
