@@ -17,6 +17,8 @@ from conftest import ROOT, scratch_folders, workers_of
 from playwright.sync_api import expect, sync_playwright
 from run_notebook import write_page
 
+from stormswarm.timing import break_even, makespan, makespan_bound
+
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
@@ -110,7 +112,12 @@ def test_the_page_of_the_main_job_fits_a_phone_and_can_be_read(scheme, browser, 
 ALL, SOME = "every page", "one page of each kind"
 ONE_OF_EACH_KIND = (
     *("index.html", "troubleshooting.html", "timings.html", "api.html", "genindex.html"),
-    *("search.html", "notebooks/02_serial_versus_parallel.html", "_modules/stormswarm_utils.html"),
+    *(
+        "scheduler.html",
+        "search.html",
+        "notebooks/02_serial_versus_parallel.html",
+        "_modules/stormswarm_utils.html",
+    ),
 )
 weekly = pytest.mark.weekly
 
@@ -196,6 +203,48 @@ def test_a_solution_is_hidden_until_it_is_asked_for(browser, site):
             "Enter"
         )
         expect(solution).to_be_visible()
+
+
+def test_the_bound_of_the_scheduler_moves_with_its_sliders(browser, site):
+    with open_page(browser) as page:
+        page.goto((site / "scheduler.html").as_uri())
+        bound, numbers = page.locator("#gantt .bound"), page.locator("#numbers")
+        for slider, key in [("Cores", "ArrowRight"), ("Jobs", "ArrowRight"), ("Cores", "Home")]:
+            place, before = bound.get_attribute("points"), numbers.text_content()
+            page.get_by_label(slider, exact=True).focus()
+            page.keyboard.press(key)
+            assert bound.get_attribute("points") != place
+            assert numbers.text_content() != before
+        page.get_by_label("A job alone, mean (s), typed").fill("12.5")
+        page.get_by_label("Jobs, typed").fill("4")
+        expect(numbers).to_contain_text("Bound: 50.0 s")  # on one core, all jobs
+        page.get_by_label("Cores, typed").fill("")
+        expect(numbers).to_contain_text("Bound: 50.0 s")
+
+
+def test_the_scheduler_counts_as_the_helper_does(browser, site):
+    with open_page(browser) as page:
+        page.goto((site / "scheduler.html").as_uri())
+        for seconds in ([2.0], [3, 3, 2], page.evaluate("jobLengths(11, 2.5, 4)")):
+            for cores in (1, 2, 5):
+                for name, function in {
+                    "makespanBound": makespan_bound,
+                    "makespan": makespan,
+                }.items():
+                    there = page.evaluate(f"{name}({seconds}, {cores})")
+                    assert there == pytest.approx(function(seconds, cores))
+        lengths = page.evaluate("jobLengths(11, 2.5, 4)")
+        assert sum(lengths) == pytest.approx(11 * 2.5)
+        assert max(lengths) == pytest.approx(4 * min(lengths))
+        for numbers in [
+            (1, 0, 1),
+            (1, 2, 2, 1.2),
+            (0.5, 9.1, 4, 1.3),
+            (1, 0.1, 2, 2),
+            (0.2, 3, 16, 2),
+        ]:
+            there = page.evaluate(f"breakEven(...{[*numbers, 1][:4]})")
+            assert there == break_even(*numbers)
 
 
 # Notebooks in JupyterLab --------------------------------------------------------------
