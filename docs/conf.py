@@ -10,7 +10,14 @@ author = "The stormswarm developers"
 copyright = "the stormswarm developers; text and figures CC-BY-4.0, code BSD-3-Clause"
 version = release = version_of("stormswarm")
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+copybutton_selector = "div:not(.output) > div.highlight > pre"  # code, not what it printed
 exclude_patterns = ["generated"]  # is included by the page on timings
 default_role = "py:obj"  # in docstrings, `name` links to what it names
 

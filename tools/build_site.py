@@ -9,6 +9,7 @@ and nothing is fetched. A warning of Sphinx's is an error.
 import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -23,6 +24,15 @@ ON_THE_SITE = [
     ("docs/", ""),
     ("CODE_OF_CONDUCT.md", "code_of_conduct.md"),
 ]
+# Ways to run a notebook: what the button says -> where it leads
+REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"][
+    "Repository"
+]
+BUTTONS = {
+    "Download": "../_static/notebooks/{name}",
+    "Open on Binder": "https://mybinder.org/v2/gh/{place}/HEAD?labpath=notebooks%2F{name}",
+    "Open in Colab": "https://colab.research.google.com/github/{place}/blob/main/notebooks/{name}",
+}
 NOTEBOOK_ON_THE_SITE = [("../docs/", "../"), ("../CONTRIBUTING.md", "../contributing.md")]
 
 
@@ -31,6 +41,19 @@ def relink(text, table):
     for there, here in table:
         text = re.sub(rf"\]\({re.escape(there)}", f"]({here}", text)
     return text
+
+
+def buttons(name):
+    """Return the links by which a reader of this notebook's page can run it."""
+    place = REPOSITORY.removeprefix("https://github.com/")
+    links = [
+        f'<a href="{target.format(name=name, place=place)}">{text}</a>'
+        for text, target in BUTTONS.items()
+    ]
+    links[0] = links[0].replace("<a ", "<a download ")
+    return (
+        f'<p class="buttons">{" ".join(links)} <a href="../online.html">What differs there</a></p>'
+    )
 
 
 def gather(folder):
@@ -42,6 +65,12 @@ def gather(folder):
     for page in folder.glob("*.md"):
         page.write_text(relink(page.read_text("utf-8"), ON_THE_SITE), encoding="utf-8")
     shutil.copytree(ROOT / "notebooks" / "figures", folder / "notebooks" / "figures")
+    # To download, with the links as they are in the repository
+    shutil.copytree(
+        ROOT / "notebooks",
+        folder / "_static" / "notebooks",
+        ignore=shutil.ignore_patterns(".ipynb_checkpoints"),
+    )
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
         number = path.name.partition("_")[0]  # by which the notebooks name each other
@@ -49,7 +78,8 @@ def gather(folder):
             if cell.cell_type == "markdown":
                 cell.source = relink(cell.source, NOTEBOOK_ON_THE_SITE)
         first = notebook.cells[0]
-        first.source = re.sub(r"^# ", f"# {number}. ", first.source, count=1)
+        title, _, rest = first.source.removeprefix("# ").partition("\n\n")
+        first.source = f"# {number}. {title}\n\n{buttons(path.name)}\n\n{rest}"
         nbformat.write(notebook, folder / "notebooks" / path.name)
     draw_timings(ROOT / "docs" / "records", folder / "generated")
 
