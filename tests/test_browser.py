@@ -174,6 +174,30 @@ def test_no_page_is_wider_than_a_phone_and_what_scrolls_can_be_reached(browser, 
         page.screenshot(path=SCREENSHOTS / "index-phone.png")
 
 
+def test_no_line_of_code_is_cut_on_a_desktop(browser, site):
+    cut = """() => {
+        for (const solution of document.querySelectorAll("details")) solution.open = true;
+        return [...document.querySelectorAll("article pre")]
+            .filter((block) => block.scrollWidth > block.clientWidth)
+            .map((block) => block.textContent);
+    }"""
+    with open_page(browser, viewport={"width": 1280, "height": 900}) as page:
+        for path in pages(site, ALL):
+            page.goto(path.as_uri())
+            assert page.evaluate(cut) == [], path.name
+        page.set_content(f"<article><pre>{'long ' * 500}</pre></article>")
+        assert len(page.evaluate(cut)) == 1
+
+
+def test_code_has_a_copy_button_and_output_has_none(browser, site):
+    with open_page(browser) as page:
+        page.goto((site / "notebooks" / "00_check_your_machine.html").as_uri())
+        code = page.locator("article .cell_input pre").count()
+        expect(page.locator("article button.copybtn")).to_have_count(code)
+        page.locator("article button.copybtn").first.click()
+        expect(page.locator("article button.copybtn").first).to_have_class(re.compile("success"))
+
+
 def test_search_finds_makespan(browser, site):
     with open_page(browser) as page:
         page.goto((site / "index.html").as_uri())

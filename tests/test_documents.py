@@ -227,6 +227,19 @@ def test_every_example_in_the_documents_runs(name, run_python, tmp_path):
     assert re.fullmatch(PRINTED.get(name, ""), run_python(EXAMPLES[name]))
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_can_be_downloaded_and_launched_from_its_page(path, site):
+    page = site / "notebooks" / f"{path.stem}.html"
+    download, *launch, differs = [tag["href"] for tag in soup(page).select("article .buttons a")]
+    assert (page.parent / download).read_bytes() == path.read_bytes()
+    assert (page.parent / differs).exists()
+    online = (ROOT / "docs" / "online.md").read_text("utf-8")
+    assert len(launch) == 2
+    for link in launch:
+        assert re.sub(r"0\d_\w+", "", link) in re.sub(r"0\d_\w+", "", online)
+        assert path.name in link
+
+
 def test_the_api_page_has_every_public_name():
     page = (ROOT / "docs" / "api.md").read_text("utf-8")
     shown = set(re.findall(r"(?m)^\.\. (?:auto\w+|py:data):: (?:stormswarm_utils\.)?(\w+)$", page))
