@@ -39,9 +39,9 @@ function jobLengths(jobs, mean, ratio) {
 const CONTROLS = [
   ["cores", "Cores", 1, 16, 1, 4, false],
   ["jobs", "Jobs", 1, 48, 1, 10, false],
-  ["length", "A job alone, mean (s)", 0.1, 10, 0.1, 2, true],
+  ["length", "A job alone, mean (s)", 0.1, 10, 0.1, 1, true],
   ["ratio", "Longest job ÷ shortest job", 1, 10, 0.5, 4, true],
-  ["start", "Start of the workers (s)", 0, 10, 0.1, 0.5, true],
+  ["start", "Start of the workers (s)", 0, 10, 0.1, 1.5, true],
   ["slowdown", "Slow-down side by side (×)", 1, 3, 0.05, 1.1, true],
 ];
 const place = (id) => document.getElementById(id);
@@ -95,7 +95,7 @@ function drawGantt(lengths, now, bound, wall) {
     parts.push(box("slower", begin + long - 1, y + 2, long * (slow - 1), row - 4, "slower side by side"));
     if (long > 26) parts.push(`<g class="inside">${words(begin + long / 2, y + row / 2 + 5, `${say(lengths[i])}`)}</g>`);
   });
-  parts.push(line("bound", [x(bound), top - 6], [x(bound), bottom + 4]), words(x(bound), top - 11, `bound ${say(bound)} s`));
+  parts.push(line("bound", [x(bound), top - 6], [x(bound), bottom + 4]), words(Math.min(x(bound), width - 55), top - 11, `bound ${say(bound)} s`));
   parts.push(words(left + (width - left) / 2, bottom + 38, "seconds"));
   place("gantt").innerHTML = svg(bottom + 46, width, `Timeline of ${lengths.length} jobs on ${now.cores} cores, with the bound.`, parts);
 }
@@ -115,7 +115,7 @@ function drawBreakEven(now, runs) {
   parts.push(line("serial", ...numbers.map((n) => [x(n), y(serial(n))])));
   parts.push(line("swarm", ...numbers.flatMap((n) => [[x(n - dots), y(swarm(n))], [x(n), y(swarm(n))]])));
   if (runs && runs <= most) {
-    parts.push(line("bound", [x(runs), top - 6], [x(runs), bottom]), words(x(runs), top - 11, `from ${runs} runs on`));
+    parts.push(line("bound", [x(runs), top - 6], [x(runs), bottom]), words(Math.min(x(runs), width - 60), top - 11, `from ${runs} runs on`));
   }
   parts.push(words(left + (width - left) / 2, bottom + 38, "number of runs"), words(4, 14, "seconds", "start"));
   place("break-even-chart").innerHTML = svg(bottom + 46, width, "Wall time over the number of runs, one after the other and in parallel.", parts);
