@@ -3,6 +3,7 @@
 Read this file from top to bottom: two controllers, one run, many runs. What stands behind it is in
 the package `stormswarm`, one room for each question; a room imports only rooms listed below it:
 
+- `moving_pictures` and `network_map`: how do I draw a storm that moves?
 - `timing_pictures`: how do I draw where the seconds went?
 - `pictures`: how do I draw a storm?
 - `timing`: how fast could it have been, and where did the seconds go?
@@ -37,6 +38,7 @@ from stormswarm.engine import private_engine
 from stormswarm.failures import NO_HYDROGRAPHS_IN_A_CHECKPOINT
 from stormswarm.kept_workers import stop_workers
 from stormswarm.machine import describe_machine, measure, measure_limit
+from stormswarm.moving_pictures import animate_storm
 from stormswarm.pictures import COLORS, LINE_COLORS, plot_hydrographs, plot_network
 from stormswarm.pools import choose_pool
 from stormswarm.run import Run, StormRun
@@ -65,6 +67,7 @@ __all__ = [
     "Run",
     "Swarm",
     "SwarmError",
+    "animate_storm",
     "control_1",
     "control_2",
     "describe_machine",

@@ -1,5 +1,6 @@
 """How do I draw a storm?"""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ def _find_series(run, name):
 def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
     """Draw a scenario's network as a map: basins, valves, pipes and outfall.
 
-    A valve is a line with a mark at both ends, from a basin to the node below it.
+    A valve, whatever a controller may move, is a line with a mark at both ends.
 
     Parameters
     ----------
@@ -84,34 +85,49 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
     matplotlib.axes.Axes
     """
     import matplotlib.pyplot as plt
+    from pystorms.config import load_config
     from pystorms.networks import load_network
 
     if ax is None:
         ax = plt.subplots(figsize=(5, 4), layout="constrained")[1]
     network = Path(load_network(scenario)).read_text(encoding="utf-8", errors="replace")
-    places = {node: (float(x), float(y)) for node, x, y in _read_section(network, "COORDINATES")}
-    kinds = {
-        "pipe": ("CONDUITS", {"color": "#999999", "linewidth": 2}),
-        "valve": ("ORIFICES", {"color": "#D55E00", "linewidth": 4, "marker": "D", "zorder": 3}),
+    places = {node: (float(x), float(y)) for node, x, y in read_section(network, "COORDINATES")}
+    config = Path(load_config(scenario)).read_text(encoding="utf-8")
+    valves = re.findall(r'- "?(\w+)', re.search(r"action_space:((?:\s*- .*)+)", config)[1])
+    links = [
+        line[:3]
+        for title in ("CONDUITS", "ORIFICES", "WEIRS", "PUMPS")
+        for line in read_section(network, title)
+    ]
+    looks = {
+        "pipe": {"color": "#999999", "linewidth": 2},
+        "valve": {"color": "#D55E00", "linewidth": 4, "marker": "D", "zorder": 3},
     }
-    for label, (title, look) in kinds.items():
-        for _, start, end, *_ in _read_section(network, title):
-            (x1, y1), (x2, y2) = places[start], places[end]
-            ax.plot([x1, x2], [y1, y2], label=label, **look)
-            label = None  # one entry in the legend
-    basins = [places[basin] for basin, *_ in _read_section(network, "STORAGE")]
-    ax.plot(*np.transpose(basins), "s", color="#0072B2", markersize=8, label="basin")
-    for basin, *_ in _read_section(network, "STORAGE"):
+    for label, look in looks.items():
+        for name, start, end in links:
+            if (name in valves) == (label == "valve"):
+                (x1, y1), (x2, y2) = places[start], places[end]
+                ax.plot([x1, x2], [y1, y2], label=label, **look)
+                label = None  # one entry in the legend
+    basins = [basin for basin, *_ in read_section(network, "STORAGE")]
+    outfalls = [outfall for outfall, *_ in read_section(network, "OUTFALLS")]
+    for label, nodes, marker, color in (
+        ("basin", basins, "s", "#0072B2"),
+        ("outfall", outfalls, "v", "black"),
+    ):
+        points = np.reshape([places[node] for node in nodes], (-1, 2))
+        ax.plot(*points.T, marker, color=color, markersize=8, label=label)
+    for basin in basins:
         ax.annotate(basin, places[basin], (0, 8), textcoords="offset points", ha="center")
-    outfalls = [places[outfall] for outfall, *_ in _read_section(network, "OUTFALLS")]
-    ax.plot(*np.transpose(outfalls), "v", color="black", markersize=9, label="outfall")
-    ax.set_title(f"{scenario}: {len(basins)} basins", loc="left")
+    ax.set_title(f"{scenario}: {len(basins)} basins, {len(valves)} valves", loc="left")
     ax.margins(0.15)
     ax.axis("off")
     return ax
 
 
-def _read_section(network, title):
-    """Return the lines of one section of a network file, as lists of words."""
+def read_section(network, title):
+    """Return the lines of one section of a network file, as lists of words; none if it has none."""
+    if f"[{title}]" not in network:
+        return []
     lines = network.split(f"[{title}]")[1].split("\n[")[0].splitlines()
     return [line.split() for line in lines if line.strip() and not line.startswith(";")]
