@@ -104,11 +104,10 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
         "valve": {"color": "#D55E00", "linewidth": 4, "marker": "D", "zorder": 3},
     }
     for label, look in looks.items():
-        for name, start, end in links:
-            if (name in valves) == (label == "valve"):
-                (x1, y1), (x2, y2) = places[start], places[end]
-                ax.plot([x1, x2], [y1, y2], label=label, **look)
-                label = None  # one entry in the legend
+        lines = [line for line in links if (line[0] in valves) == (label == "valve")]
+        for number, (_, start, end) in enumerate(lines):
+            once = label if number == 0 else None  # one entry in the legend
+            ax.plot(*np.transpose([places[start], places[end]]), label=once, **look)
     basins = [basin for basin, *_ in read_section(network, "STORAGE")]
     outfalls = [outfall for outfall, *_ in read_section(network, "OUTFALLS")]
     for label, nodes, marker, color in (
@@ -116,9 +115,9 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
         ("outfall", outfalls, "v", "black"),
     ):
         points = np.reshape([places[node] for node in nodes], (-1, 2))
-        ax.plot(*points.T, marker, color=color, markersize=8, label=label)
+        ax.plot(*points.T, marker, color=color, markersize=11, label=label)
     for basin in basins:
-        ax.annotate(basin, places[basin], (0, 8), textcoords="offset points", ha="center")
+        ax.annotate(basin, places[basin], (0, 9), textcoords="offset points", ha="center")
     ax.set_title(f"{scenario}: {len(basins)} basins, {len(valves)} valves", loc="left")
     ax.margins(0.15)
     ax.axis("off")

@@ -271,6 +271,39 @@ def test_the_scheduler_counts_as_the_helper_does(browser, site):
             assert there == break_even(*numbers)
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_storm_plays(browser, site, width, scheme):
+    viewport = {"width": width, "height": 900}
+    with open_page(browser, viewport=viewport, color_scheme=scheme) as page:
+        page.goto((site / "index.html").as_uri())
+        storm, clock = page.locator(".storm"), page.locator(".storm output")
+        storm.scroll_into_view_if_needed()
+        still = clock.text_content()
+        water = storm.locator(".water").first
+        before = water.get_attribute("height")
+        page.wait_for_timeout(500)
+        assert clock.text_content() == still  # it waits to be started
+        storm.screenshot(path=SCREENSHOTS / f"storm-{scheme}-{width}.png")
+        storm.get_by_role("button").press("Enter")
+        expect(clock).to_have_text(re.compile(r"1 h \d\d min"))
+        assert water.get_attribute("height") != before
+        storm.get_by_role("button").press("Enter")
+        paused = clock.text_content()
+        page.wait_for_timeout(500)
+        assert clock.text_content() == paused != still
+        storm.get_by_role("slider").press("ArrowRight")
+        expect(clock).not_to_have_text(paused)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_where_motion_is_not_wanted_the_storm_is_a_still_picture_with_a_slider(browser, site):
+    with open_page(browser, reduced_motion="reduce") as page:
+        page.goto((site / "index.html").as_uri())
+        expect(page.locator(".storm button")).to_be_hidden()
+        expect(page.locator(".storm").get_by_role("slider")).to_be_enabled()
+
+
 # Notebooks in JupyterLab --------------------------------------------------------------
 
 PATIENCE = 600  # seconds; notebook 03 takes half a minute on a quiet machine
