@@ -518,3 +518,19 @@ def test_a_progress_bar_is_drawn(open_notebook):
     bar = page.locator(".jp-OutputArea-output .widget-hprogress, .jp-OutputArea-output progress")
     expect(bar.first).to_be_visible()
     expect(page.locator(".jp-OutputArea-output", has_text="6/6").first).to_be_visible()
+
+
+def test_a_storm_plays_in_jupyterlab(open_notebook):
+    page, _ = open_notebook(
+        "storm.ipynb",
+        "from stormswarm_utils import ConstantOpening, animate_storm, simulate",
+        "run = simulate({'controller': ConstantOpening(0.5), 'scenario': 'theta'})",
+        "animate_storm({'half open': run}, 'theta', 'A storm that moves', 0.5, (0, 24))",
+    )
+    run_all(page)
+    clock = page.locator(".storm output")
+    expect(clock).to_be_visible()
+    still = clock.text_content()
+    page.locator(".storm button").click()
+    expect(clock).to_have_text(re.compile(r"1 h \d\d min"))
+    assert clock.text_content() != still

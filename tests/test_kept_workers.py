@@ -315,7 +315,6 @@ def test_a_large_table_is_sent_once_and_every_job_has_its_own():
 def test_what_a_worker_process_does_not_import():
     heavy = {"matplotlib", "tqdm", "psutil", "loky", "portalocker", "asyncio", "pandas"}
     heavy |= {"stormswarm.checkpoint", "stormswarm.fingerprint", "stormswarm.modules"}
-    heavy |= {"stormswarm.moving_pictures", "stormswarm.network_map"}
 
     def look(config):
         if config:
