@@ -88,14 +88,16 @@ def make_theta(version, level):
     """Make theta as release 2 does: the level of its construction is that of each step.
 
     Before its release it had the level among the arguments of `state` and `step` only, and wrote
-    its networks beside the installed ones.
+    its networks beside the installed ones. There, a few hours of version 1 and a day of version 2
+    are enough.
     """
     module = inspect.getmodule(pystorms.scenarios.theta)
     if not hasattr(pystorms.networks, "cache_dir"):
         folder = Path(os.environ["PYSTORMS_CACHE"], str(os.getpid()))
         folder.mkdir(exist_ok=True)
         module.load_network = lambda name: str(folder / f"{name}.inp")
-        (folder / "theta.inp").write_text(Path(load_network("theta")).read_text())
+        network = end_at(Path(load_network("theta")).read_text(), "02/25/2018", "06:00:00")
+        (folder / "theta.inp").write_text(network)
     scenario = pystorms.scenarios.theta(version=version, level=level)
     if inspect.signature(scenario.state).parameters["level"].default == "1":
         scenario.state = functools.partial(scenario.state, level=level)
