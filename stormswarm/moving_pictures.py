@@ -19,7 +19,7 @@ GROUND = "var(--jp-layout-color0,var(--color-background-primary,Canvas))"
 STYLE = (
     ".storm{max-width:56rem;font-size:.9rem}.storm p{margin:.3em 0}"
     ".storm .maps{display:flex;flex-wrap:wrap;gap:0 1rem}"
-    ".storm figure{flex:1 1 17rem;min-width:0;margin:0}"
+    ".storm figure{flex:1 1 17rem;min-width:0;max-width:30rem;margin:0}"
     ".storm .now{display:flex;flex-wrap:wrap;gap:.3em .8em;align-items:center}"
     ".storm .key span{display:inline-block;margin-right:.9em}.storm .key{font-size:.9em}"
     ".storm svg{width:100%;height:auto;display:block}.storm .key svg{width:2em;display:inline}"
