@@ -273,6 +273,18 @@ def test_a_difference_is_said_only_if_it_can_be_seen():
     assert "1.10 s   1.08 s to 1.12 s" in str(measured)
     few = Measurement({"quick": quick[:3], "slow": slow[:3]}, "time")
     assert f"{NO_DIFFERENCE} in 3 rounds" in few.compare("quick", "slow")
+    one_bad_round = {"quick": [1.0, 1.1, 1.1, 1.2, 2.1], "slow": [2.0, 2.2, 2.2, 2.4, 2.5]}
+    assert "quick is 2.00x" in Measurement(one_bad_round, "time").compare("quick", "slow")
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (4, 4), (5, 5), (5, 6)])
+def test_the_chance_of_an_order_is_that_of_the_rank_sum_test(sizes):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(7)
+    for _ in range(20):
+        one, other = (random.normal(0.5 * i, 1, size) for i, size in enumerate(sizes))
+        expected = scipy_stats.mannwhitneyu(one, other, method="exact").pvalue
+        assert machine_room._chance_of_order([*one], [*other]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("number", "cut"), [(2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5)])
