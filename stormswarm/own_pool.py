@@ -21,8 +21,8 @@ from stormswarm.kept_workers import (
 IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
-QUICK = 0.005  # seconds; after such a job a worker process gets the next one ahead of time,
-SMALL = 4096  # bytes; if it fits into the pipe, so that sending it never has to wait
+QUICK = 0.005  # seconds; after so short a job a worker process gets the next one ahead of time
+SMALL = 4096  # bytes; a larger job is not sent ahead, because it might not fit into the pipe
 _numbers = itertools.count(1)
 
 
@@ -92,14 +92,13 @@ class OwnPool:
             elif isinstance(answer, str):
                 self.in_vain, self.cause = PATIENCE, answer
             elif answer is None:
-                yield from self._bury(worker)
+                yield from self._bury(worker, died=True)
             else:
                 call, worker.job = worker.job, None
                 worker.ended, self.in_vain = worker.ended + 1, 0
                 worker.quick = answer.stop - answer.start < QUICK
                 if worker.late or not answer.reusable or worker.ended >= self.tasks_per_child:
-                    worker.stop()
-                    yield from self._bury(worker)
+                    yield from self._bury(worker, died=False)
                 elif worker.ahead is not None:
                     self._note_begin(worker, worker.ahead)
                     worker.ahead = None
@@ -196,15 +195,15 @@ class OwnPool:
                 self.in_vain, self.cause = self.in_vain + 1, "each was killed as it started"
 
     def _begin(self, worker):
-        worker.parts, worker.late, worker.quick, worker.ahead = set(), False, False, None
+        worker.parts, worker.late, worker.quick = set(), False, False
         self.workers.append(worker)
         with suppress(OSError):  # it has ended meanwhile, and `ended` will find out
             worker.pipe.send_bytes(pickle.dumps(("call", self.number, self.root, IDLE_SECONDS)))
 
-    def _bury(self, worker):
+    def _bury(self, worker, died):
         """End a worker, yield the job that it ran, and start another one if it is needed."""
         self.workers.remove(worker)
-        if not worker.late:
+        if died and not worker.late:
             worker.process.join(1.0)  # let it end by itself, to learn how
         exitcode = worker.process.exitcode
         worker.stop()
