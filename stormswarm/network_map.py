@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stormswarm.pictures import read_section
+from stormswarm.pictures import read_links, read_section
 
 # Size of the map, of a basin, and how far apart two basins must be
 WIDTH, HEIGHT, TANK, GAP = 400, 400, 24, 46
@@ -20,8 +20,7 @@ class NetworkMap:
 
         self.scenario = scenario
         text = Path(load_network(scenario)).read_text(encoding="utf-8", errors="replace")
-        kinds = ("CONDUITS", "ORIFICES", "WEIRS", "PUMPS")
-        self.links = [line[:3] for kind in kinds for line in read_section(text, kind)]
+        self.links = read_links(text)
         self.basins = {line[0]: float(line[2]) for line in read_section(text, "STORAGE")}
         self.basins = dict(sorted(self.basins.items(), key=lambda item: (len(item[0]), item)))
         self.outfalls = [line[0] for line in read_section(text, "OUTFALLS")]

@@ -94,17 +94,12 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
     places = {node: (float(x), float(y)) for node, x, y in read_section(network, "COORDINATES")}
     config = Path(load_config(scenario)).read_text(encoding="utf-8")
     valves = re.findall(r'- "?(\w+)', re.search(r"action_space:((?:\s*- .*)+)", config)[1])
-    links = [
-        line[:3]
-        for title in ("CONDUITS", "ORIFICES", "WEIRS", "PUMPS")
-        for line in read_section(network, title)
-    ]
     looks = {
         "pipe": {"color": "#999999", "linewidth": 2},
         "valve": {"color": "#D55E00", "linewidth": 4, "marker": "D", "zorder": 3},
     }
     for label, look in looks.items():
-        lines = [line for line in links if (line[0] in valves) == (label == "valve")]
+        lines = [line for line in read_links(network) if (line[0] in valves) == (label == "valve")]
         for number, (_, start, end) in enumerate(lines):
             once = label if number == 0 else None  # one entry in the legend
             ax.plot(*np.transpose([places[start], places[end]]), label=once, **look)
@@ -130,3 +125,9 @@ def read_section(network, title):
         return []
     lines = network.split(f"[{title}]")[1].split("\n[")[0].splitlines()
     return [line.split() for line in lines if line.strip() and not line.startswith(";")]
+
+
+def read_links(network):
+    """Return name, start and end of all pipes, valves, weirs and pumps of a network file."""
+    kinds = ("CONDUITS", "ORIFICES", "WEIRS", "PUMPS")
+    return [line[:3] for kind in kinds for line in read_section(network, kind)]
