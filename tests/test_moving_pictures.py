@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
+from build_site import stored_storm
 
-from benchmarks.common import ROOT
 from stormswarm.moving_pictures import SCRIPT, STYLE
 from stormswarm_utils import ConstantOpening, animate_storm, simulate
 
@@ -78,6 +78,6 @@ def test_what_cannot_be_drawn_is_refused(runs):
 
 
 def test_the_storm_of_the_front_page_has_the_look_of_today():
-    html = (ROOT / "docs" / "storm.html").read_text("utf-8")
+    html = stored_storm()
     assert STYLE in html
     assert SCRIPT.partition("FRAMES")[2].partition("HOURS")[2] in html

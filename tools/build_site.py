@@ -24,14 +24,16 @@ ON_THE_SITE = [
     ("docs/", ""),
     ("CODE_OF_CONDUCT.md", "code_of_conduct.md"),
 ]
-# Ways to run a notebook: what the button says -> where it leads
+# Ways to run a notebook: what the button says -> where it leads, and how
 REPOSITORY = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"][
     "Repository"
 ]
 BUTTONS = {
-    "Download": "../_static/notebooks/{name}",
-    "Open on Binder": "https://mybinder.org/v2/gh/{place}/HEAD?labpath=notebooks%2F{name}",
-    "Open in Colab": "https://colab.research.google.com/github/{place}/blob/main/notebooks/{name}",
+    "Download": 'download href="../_static/notebooks/{name}"',
+    "Open on Binder": 'href="https://mybinder.org/v2/gh/{place}/HEAD?labpath=notebooks%2F{name}"',
+    "Open in Colab": (
+        'href="https://colab.research.google.com/github/{place}/blob/main/notebooks/{name}"'
+    ),
 }
 NOTEBOOK_ON_THE_SITE = [("../docs/", "../"), ("../CONTRIBUTING.md", "../contributing.md")]
 
@@ -47,13 +49,19 @@ def buttons(name):
     """Return the links by which a reader of this notebook's page can run it."""
     place = REPOSITORY.removeprefix("https://github.com/")
     links = [
-        f'<a href="{target.format(name=name, place=place)}">{text}</a>'
-        for text, target in BUTTONS.items()
+        f"<a {target.format(name=name, place=place)}>{text}</a>" for text, target in BUTTONS.items()
     ]
-    links[0] = links[0].replace("<a ", "<a download ")
     return (
         f'<p class="buttons">{" ".join(links)} <a href="../online.html">What differs there</a></p>'
     )
+
+
+def stored_storm():
+    """Return the storm that moves as notebook 01 has stored it, for the front page."""
+    notebook = nbformat.read(ROOT / "notebooks" / "01_run_one_storm.ipynb", as_version=4)
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    pages = (output.get("data", {}).get("text/html", "") for output in outputs)
+    return next(page for page in pages if 'class="storm"' in page)
 
 
 def gather(folder):
@@ -64,6 +72,7 @@ def gather(folder):
         shutil.copy(ROOT / name, folder / name.lower())
     for page in folder.glob("*.md"):
         page.write_text(relink(page.read_text("utf-8"), ON_THE_SITE), encoding="utf-8")
+    (folder / "storm.html").write_text(stored_storm(), encoding="utf-8")
     shutil.copytree(ROOT / "notebooks" / "figures", folder / "notebooks" / "figures")
     # To download, with the links as they are in the repository
     shutil.copytree(
