@@ -316,31 +316,30 @@ def test_networks_of_other_people_give_what_pyswmm_alone_gives(example, serially
     assert swarm[0] != swarm[3]
 
 
-@pytest.mark.slow
-def test_a_worker_process_runs_a_network_five_thousand_times(town):
-    """Users of pyswmm report that the 4093rd run in a process fails."""
+@pytest.fixture
+def run_often(town):
+    """Return a worker function that runs a short storm so many times."""
     short = NETWORK.replace("END_TIME      02:00:00", "END_TIME      00:05:00")
     town.write_text(short, encoding="utf-8")
 
-    def run_often(times):
+    def run(times):
         for _ in range(times):
             with Simulation(str(town)) as simulation:
                 steps = sum(1 for _ in simulation)
-        return steps
+                assert steps > 0
+        return steps, os.getpid()
 
-    assert generate_swarm([5000], run_often, 1) == generate_swarm([1], run_often, 1)
+    return run
 
 
 @pytest.mark.slow
-def test_a_worker_process_is_replaced_after_two_thousand_simulations(town):
-    short = NETWORK.replace("END_TIME      02:00:00", "END_TIME      00:05:00")
-    town.write_text(short, encoding="utf-8")
+def test_a_worker_process_runs_a_network_five_thousand_times(run_often):
+    """Users of pyswmm report that the 4093rd run in a process fails."""
+    [(last, _)], [(first, _)] = (generate_swarm([times], run_often, 1) for times in (5000, 1))
+    assert last == first
 
-    def run_often(times):
-        for _ in range(times):
-            with Simulation(str(town)) as simulation:
-                assert sum(1 for _ in simulation) > 0
-        return os.getpid()
 
-    swarm = generate_swarm([1000] * 5, run_often, 1)
+@pytest.mark.slow
+def test_a_worker_process_is_replaced_after_two_thousand_simulations(run_often):
+    swarm = [pid for _, pid in generate_swarm([1000] * 5, run_often, 1)]
     assert swarm[0] == swarm[1] != swarm[2] == swarm[3] != swarm[4]
