@@ -28,8 +28,8 @@ class Worker:
     world: tuple
     call_number: int = 0  # of the call that it has said it is ready for
     job: Any = None  # the call that it runs
-    ahead: Any = None  # the call that it runs next, sent already
-    quick: bool = False  # whether its last job was
+    ahead: Any = None  # the call that it runs next, if that has been sent already
+    quick: bool = False  # whether its last job was quick
     began: float = 0.0
     deadline: float = float("inf")
     late: bool = False

@@ -181,7 +181,7 @@ def _narrow(values, precision):
 
 
 def _chance_of_order(one, other):
-    """Return the share of all orders of equal calls in which one leads as clearly, or more so."""
+    """Return how often chance alone would order the seconds of two equal calls so clearly."""
 
     @functools.cache
     def orders(of_one, of_other, leads):

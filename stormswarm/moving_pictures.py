@@ -76,7 +76,7 @@ slider.disabled = button.disabled = false;
 
 @dataclass(frozen=True)
 class MovingPicture:
-    """A picture that plays in a notebook or on a page, with no need of a network.
+    """A picture that plays in a notebook or on a page, without the internet.
 
     Attributes
     ----------

@@ -143,10 +143,11 @@ class OwnPool:
                 self._send_ahead(worker)
 
     def _takes_ahead(self, worker):
-        """Return whether a worker should not have to wait for its next job.
+        """Return whether a worker is to get its next job before its present one has ended.
 
-        If the job that it has turns out long, the next one waits for it while other workers may
-        be idle. That costs little after a quick job, and nothing is sent ahead near the end.
+        It then need not wait for the caller between two quick jobs. Should the present job turn
+        out long, the next one waits for it, perhaps while other workers are idle. Therefore
+        nothing is sent ahead after a long job, or near the end of a swarm.
         """
         return (
             worker.quick
