@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
+import check_notebooks
 import nbformat
 import pytest
 from conftest import ROOT, has_ended
@@ -75,7 +77,7 @@ def test_a_lane_that_ignores_ctrl_c_is_ended(ctrl_c_is_heard):
 
 @pytest.fixture
 def check(tmp_path):
-    """Check a notebook of two cells, a timing and a count of its runs, against these outputs."""
+    """Check a notebook that times a cell and counts its runs, against these outputs."""
 
     def run(timed, count, weekly=""):
         said = "10 ms ± 1 ms per loop (mean ± std. dev. of {}, 1 loop each)\n".format
@@ -123,3 +125,14 @@ def test_a_timing_runs_once_and_everything_else_is_compared(timed, count, weekly
     passed = f"{3 - failed} passed"
     assert (f"{failed} failed, {passed}" if failed else passed) in done.stdout, done.stdout
     assert done.returncode == (1 if failed else 0)
+
+
+@pytest.mark.parametrize(
+    ("weekly", "source"),
+    [("", "calls, seconds=1, rounds=2"), ("1", "calls, seconds=45, rounds=5")],
+)
+def test_measuring_takes_two_rounds_except_weekly(weekly, source, monkeypatch):
+    monkeypatch.setenv("WEEKLY", weekly)
+    item = SimpleNamespace(cell=nbformat.v4.new_code_cell("measure(calls, seconds=45, rounds=5)"))
+    check_notebooks.pytest_itemcollected(item)
+    assert item.cell.source == f"measure({source})"

@@ -2,7 +2,8 @@
 
 Usage: python tools/check_notebooks.py [notebooks/NAME.ipynb ...]   (default: all of them)
 
-Timings are repeated once; WEEKLY=1 in the environment repeats them as often as the notebook says.
+Timings are repeated as rarely as they can be; WEEKLY=1 in the environment repeats them as often as
+the notebook says.
 """
 
 import os
@@ -20,19 +21,23 @@ NBVAL = [
 
 
 def pytest_itemcollected(item):
-    """Let a `%%timeit` cell run once, before nbval executes it."""
-    # Its seconds are masked, so repetitions would check nothing. The number of runs is replaced in
-    # the source and, if it stands there, in the stored text that nbval compares; every other
-    # character is compared as it is stored. All this is in memory: no file is changed.
+    """Let a `%%timeit` cell run once, and `measure` two rounds, before nbval executes the cell."""
+    # Their seconds are masked, so repetitions would check nothing. The numbers are replaced in the
+    # source and, where the number of runs stands there, in the stored text that nbval compares;
+    # every other character is compared as it is stored. All this is in memory: no file is changed.
     cell = getattr(item, "cell", None)
-    timed = cell and re.match(r"%%timeit\b.* -r (\d+)\b", cell.source)
-    if not timed or os.environ.get("WEEKLY"):
+    if not cell or os.environ.get("WEEKLY"):
         return
-    cell.source = cell.source[: timed.start(1)] + "1" + cell.source[timed.end(1) :]
-    for output in cell.outputs:
-        for texts, kind in ((output, "text"), (output.get("data", {}), "text/plain")):
-            if kind in texts:
-                texts[kind] = re.sub(rf"\bof {timed[1]} runs?,", "of 1 run,", texts[kind])
+    if "measure(" in cell.source:
+        for argument, value in (("seconds", 1), ("rounds", 2)):
+            cell.source = re.sub(rf"\b{argument}=\d+", f"{argument}={value}", cell.source)
+    timed = re.match(r"%%timeit\b.* -r (\d+)\b", cell.source)
+    if timed:
+        cell.source = cell.source[: timed.start(1)] + "1" + cell.source[timed.end(1) :]
+        for output in cell.outputs:
+            for texts, kind in ((output, "text"), (output.get("data", {}), "text/plain")):
+                if kind in texts:
+                    texts[kind] = re.sub(rf"\bof {timed[1]} runs?,", "of 1 run,", texts[kind])
 
 
 def main(arguments):
