@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import types
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -28,8 +29,8 @@ class Worker:
     world: tuple
     call_number: int = 0  # of the call that it has said it is ready for
     job: Any = None  # the call that it runs
-    ahead: Any = None  # the call that it runs next, if that has been sent already
-    quick: bool = False  # whether its last job was quick
+    ahead: deque = field(default_factory=deque)  # calls that have been sent, to run after that
+    seconds: float = float("inf")  # what its last job took
     began: float = 0.0
     deadline: float = float("inf")
     late: bool = False

@@ -21,8 +21,9 @@ from stormswarm.kept_workers import (
 IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
-QUICK = 0.005  # seconds; after so short a job a worker process gets the next one ahead of time
-SMALL = 4096  # bytes; a larger job is not sent ahead, because it might not fit into the pipe
+QUICK = 0.005  # seconds; so much work a worker process gets ahead of time, if its jobs are short
+AHEAD = 16  # jobs, at most
+SMALL = 4096  # bytes of jobs sent ahead; more might not fit into the pipe
 _numbers = itertools.count(1)
 
 
@@ -71,8 +72,8 @@ class OwnPool:
         scratch.remove_root(self.root)
 
     def room(self):
-        """Return how many more jobs the pool takes now: a few for each worker wait here."""
-        return 3 * self.processors - len(self.waiting)
+        """Return how many more jobs the pool takes now: some for each worker wait here."""
+        return 3 * AHEAD * self.processors - len(self.waiting)
 
     def start(self, call):
         """Hand one job to a worker, or let it wait for one."""
@@ -83,8 +84,8 @@ class OwnPool:
 
     def ended(self):
         """Wait a moment; yield the numbers of jobs that have ended, with answer or loss."""
-        for worker in self._wait():
-            answer = self._receive(worker)
+        for worker, speaks in self._wait():
+            answer = self._receive(worker) if speaks else None
             if isinstance(answer, int):
                 if answer == self.number:  # not of a call that ended before the worker was ready
                     worker.call_number, self.in_vain = answer, 0
@@ -96,12 +97,11 @@ class OwnPool:
             else:
                 call, worker.job = worker.job, None
                 worker.ended, self.in_vain = worker.ended + 1, 0
-                worker.quick = answer.stop - answer.start < QUICK
+                worker.seconds = answer.stop - answer.start
                 if worker.late or not answer.reusable or worker.ended >= self.tasks_per_child:
                     yield from self._bury(worker, died=False)
-                elif worker.ahead is not None:
-                    self._note_begin(worker, worker.ahead)
-                    worker.ahead = None
+                elif worker.ahead:
+                    self._note_begin(worker, worker.ahead.popleft())
                 self._hand_out()
                 yield call.job, answer
         if self.in_vain >= PATIENCE:
@@ -109,21 +109,19 @@ class OwnPool:
                 yield self.waiting.popleft().job, Loss(NEVER_STARTED, cause=self.cause)
 
     def _wait(self):
-        """Return the workers that have something to say, and those that have died."""
+        """Return the workers that have something to say, and those that have died in silence."""
         ready = wait([worker.pipe for worker in self.workers], LOOK_EVERY)
-        found = [worker for worker in self.workers if worker.pipe in ready]
+        found = [(worker, True) for worker in self.workers if worker.pipe in ready]
         if time.monotonic() - self.last_look > LOOK_EVERY:
             # A process that a job has forked may keep the pipe of a dead worker open.
             self.last_look = time.monotonic()
             dead = [one for one in self.workers if not one.process.is_alive()]
-            found += [worker for worker in dead if worker not in found]
+            found += [(worker, False) for worker in dead if worker.pipe not in ready]
         return found
 
     def _receive(self, worker):
         """Return what a worker says, or None if it has died."""
         try:
-            if not worker.pipe.poll():
-                return None
             message = worker.pipe.recv_bytes()
         except (EOFError, OSError):
             return None
@@ -133,36 +131,37 @@ class OwnPool:
 
     def _hand_out(self):
         for worker in self.workers:
-            if not self.waiting:
-                return
             if worker.call_number != self.number or worker.late:
                 continue
-            if worker.job is None:
+            if worker.job is None and self.waiting:
                 self._send(worker, self.waiting.popleft())
-            elif self._takes_ahead(worker):
-                self._send_ahead(worker)
+            while self.waiting and len(worker.ahead) < self._most_ahead(worker):
+                if not self._send_ahead(worker):
+                    break
 
-    def _takes_ahead(self, worker):
-        """Return whether a worker is to get its next job before its present one has ended.
+    def _most_ahead(self, worker):
+        """Return how many jobs a worker is to have got before its present one has ended.
 
-        It then need not wait for the caller between two quick jobs. Should the present job turn
-        out long, the next one waits for it, perhaps while other workers are idle. Therefore
-        nothing is sent ahead after a long job, or near the end of a swarm.
+        It then need not wait for the caller between two quick jobs. Should a job turn out long,
+        those sent ahead wait for it, perhaps while other workers are idle. Therefore nothing is
+        sent ahead after a long job, and less and less near the end of a swarm.
         """
-        return (
-            worker.quick
-            and worker.ahead is None
-            and worker.ended + 1 < self.tasks_per_child
-            and len(self.waiting) > self.processors
+        return min(
+            AHEAD,
+            QUICK / max(worker.seconds, 1e-6),
+            len(self.waiting) // (2 * self.processors),
+            self.tasks_per_child - worker.ended - 1,
         )
 
     def _send_ahead(self, worker):
         message, shared = self._pack(worker, self.waiting[0])
-        if len(message) <= SMALL:
+        if len(message) <= SMALL // AHEAD:
             with suppress(OSError):  # it has died, as `ended` will find out
                 worker.pipe.send_bytes(message)
                 worker.parts |= shared
-                worker.ahead = self.waiting.popleft()
+                worker.ahead.append(self.waiting.popleft())
+                return True
+        return False
 
     def _send(self, worker, call):
         self._note_begin(worker, call)
@@ -196,7 +195,7 @@ class OwnPool:
                 self.in_vain, self.cause = self.in_vain + 1, "each was killed as it started"
 
     def _begin(self, worker):
-        worker.parts, worker.late, worker.quick = set(), False, False
+        worker.parts, worker.late, worker.seconds = set(), False, float("inf")
         self.workers.append(worker)
         with suppress(OSError):  # it has ended meanwhile, and `ended` will find out
             worker.pipe.send_bytes(pickle.dumps(("call", self.number, self.root, IDLE_SECONDS)))
@@ -208,8 +207,7 @@ class OwnPool:
             worker.process.join(1.0)  # let it end by itself, to learn how
         exitcode = worker.process.exitcode
         worker.stop()
-        if worker.ahead is not None:  # it has not begun
-            self.waiting.appendleft(worker.ahead)
+        self.waiting.extendleft(reversed(worker.ahead))  # these have not begun
         if worker.job is not None:
             reason = LATE if worker.late else DIED
             yield worker.job.job, Loss(reason, exitcode, worker.process.pid, worker.began)
