@@ -89,12 +89,12 @@ def hold_engine(files: PrivateFiles) -> Iterator[PrivateFiles]:
             os.environ["PYSTORMS_CACHE"] = str(files.make_folder() / "pystorms")
         failure = None
         try:
-            with (
-                _replaced(Engine, "holder", threading.get_ident()),
-                _replaced(Engine, "files", files),
-                _replaced(pyswmm.simulation.Simulation, "__init__", _open_privately),
-                _replaced(pyswmm.output.Output, "__init__", _open_private_output),
-                _replaced(_pystorms_environment, "Simulation", _ScenarioSimulation),
+            with _replaced(
+                (Engine, "holder", threading.get_ident()),
+                (Engine, "files", files),
+                (pyswmm.simulation.Simulation, "__init__", _open_privately),
+                (pyswmm.output.Output, "__init__", _open_private_output),
+                (_pystorms_environment, "Simulation", _ScenarioSimulation),
             ):
                 yield files
         except BaseException as error:
@@ -112,13 +112,16 @@ def hold_engine(files: PrivateFiles) -> Iterator[PrivateFiles]:
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
+def _replaced(*replacements: tuple[Any, str, Any]) -> Iterator[None]:
+    """Give attributes of these owners, by these names, other values for a `with` block."""
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in replacements]
     try:
+        for owner, name, value in replacements:
+            setattr(owner, name, value)
         yield
     finally:
-        setattr(owner, name, before)
+        for owner, name, value in before:
+            setattr(owner, name, value)
 
 
 def _open_privately(

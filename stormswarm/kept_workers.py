@@ -29,7 +29,7 @@ class Worker:
     world: tuple
     call_number: int = 0  # of the call that it has said it is ready for
     job: Any = None  # the call that it runs
-    ahead: deque = field(default_factory=deque)  # calls that have been sent, to run after that
+    ahead: deque = field(default_factory=deque)  # calls that it runs next, and their bytes
     seconds: float = float("inf")  # what its last job took
     began: float = 0.0
     deadline: float = float("inf")

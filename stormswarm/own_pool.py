@@ -23,7 +23,7 @@ LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
 QUICK = 0.005  # seconds; so much work a worker process gets ahead of time, if its jobs are short
 AHEAD = 16  # jobs, at most
-SMALL = 4096  # bytes of jobs sent ahead; more might not fit into the pipe
+SMALL = 4096  # bytes of jobs that are sent ahead; more might not fit into the pipe
 _numbers = itertools.count(1)
 
 
@@ -101,7 +101,7 @@ class OwnPool:
                 if worker.late or not answer.reusable or worker.ended >= self.tasks_per_child:
                     yield from self._bury(worker, died=False)
                 elif worker.ahead:
-                    self._note_begin(worker, worker.ahead.popleft())
+                    self._note_begin(worker, worker.ahead.popleft()[0])
                 self._hand_out()
                 yield call.job, answer
         if self.in_vain >= PATIENCE:
@@ -135,9 +135,8 @@ class OwnPool:
                 continue
             if worker.job is None and self.waiting:
                 self._send(worker, self.waiting.popleft())
-            while self.waiting and len(worker.ahead) < self._most_ahead(worker):
-                if not self._send_ahead(worker):
-                    break
+            while len(worker.ahead) < self._most_ahead(worker) and self._send_ahead(worker):
+                pass
 
     def _most_ahead(self, worker):
         """Return how many jobs a worker is to have got before its present one has ended.
@@ -154,14 +153,17 @@ class OwnPool:
         )
 
     def _send_ahead(self, worker):
+        """Send the next job if it fits into the pipe; return whether it was sent."""
         message, shared = self._pack(worker, self.waiting[0])
-        if len(message) <= SMALL // AHEAD:
-            with suppress(OSError):  # it has died, as `ended` will find out
-                worker.pipe.send_bytes(message)
-                worker.parts |= shared
-                worker.ahead.append(self.waiting.popleft())
-                return True
-        return False
+        if sum(size for _, size in worker.ahead) + len(message) > SMALL:
+            return False
+        try:
+            worker.pipe.send_bytes(message)
+        except OSError:  # it has died, as `ended` will find out
+            return False
+        worker.parts |= shared
+        worker.ahead.append((self.waiting.popleft(), len(message)))
+        return True
 
     def _send(self, worker, call):
         self._note_begin(worker, call)
@@ -207,7 +209,7 @@ class OwnPool:
             worker.process.join(1.0)  # let it end by itself, to learn how
         exitcode = worker.process.exitcode
         worker.stop()
-        self.waiting.extendleft(reversed(worker.ahead))  # these have not begun
+        self.waiting.extendleft(call for call, _ in reversed(worker.ahead))  # they have not begun
         if worker.job is not None:
             reason = LATE if worker.late else DIED
             yield worker.job.job, Loss(reason, exitcode, worker.process.pid, worker.began)
