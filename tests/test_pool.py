@@ -533,7 +533,7 @@ def spoil_the_process(folder):
 @posix
 @pytest.mark.parametrize("end", ["exit", "spoil", "timeout"])
 def test_quick_jobs_behind_one_that_ends_its_process_run_elsewhere(tmp_path, end):
-    """After quick jobs a worker process gets the next one ahead of time."""
+    """After quick jobs a worker process gets the next ones ahead of time."""
 
     def work(job):
         if job == 20:
@@ -555,3 +555,17 @@ def test_a_worker_process_ends_after_exactly_so_many_quick_jobs():
     counts = sorted(Counter(swarm).values())
     assert counts[-1] == 5
     assert {*counts[2:]} == {5}  # the last two may have had fewer
+
+
+def test_long_jobs_behind_many_quick_ones_are_shared_among_the_workers():
+    def work(seconds):
+        time.sleep(seconds)
+        return os.getpid()
+
+    pids = generate_swarm([0] * 200 + [0.5] * 4, work, 2)
+    assert len({*pids[200:]}) == 2
+
+
+def test_quick_jobs_with_much_to_send_and_much_to_answer_do_not_fill_the_pipe():
+    jobs = [bytes([number]) * 50_000 for number in range(60)]
+    assert generate_swarm(jobs, lambda job: job * 10, 2) == [job * 10 for job in jobs]
