@@ -195,7 +195,7 @@ def time_start(processors):
 
 
 def measure_peers(rounds):
-    """Time all sides in turns; return the tables `peers` and `start`."""
+    """Time all sides in turns; yield the tables `peers` and `start` after every round."""
     took, starts = {}, {}
     for turn in range(rounds):
         for job_set in SETS:
@@ -213,14 +213,14 @@ def measure_peers(rounds):
             figure = in_a_fresh_process(time_start, processors)
             for state, seconds in figure.items():
                 starts.setdefault(str(processors), {}).setdefault(state, []).append(seconds)
+        yield {
+            "peers": {
+                job_set: {state: spreads(sides) for state, sides in states.items()}
+                for job_set, states in took.items()
+            },
+            "start": {processors: spreads(states) for processors, states in starts.items()},
+        }
     print()
-    return {
-        "peers": {
-            job_set: {state: spreads(sides) for state, sides in states.items()}
-            for job_set, states in took.items()
-        },
-        "start": {processors: spreads(states) for processors, states in starts.items()},
-    }
 
 
 def spreads(figures):

@@ -170,12 +170,13 @@ def main():
     result = {"machine": describe_machine(), "date": today, "rounds": ROUNDS}
     if not os.environ.get("PEERS"):
         result |= measure_all(bool(os.environ.get("QUICK")))
-    result |= peers.measure_peers(ROUNDS)
     if os.environ.get("LONG"):
         print("10,000 short jobs")
         result["long"] = in_a_fresh_process(long_swarm)
     Path("build").mkdir(exist_ok=True)
-    Path("build", "bench.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
+    for rounds, tables in enumerate(peers.measure_peers(ROUNDS), start=1):
+        result |= tables | {"rounds": rounds}  # so that nothing is lost if it is interrupted
+        Path("build", "bench.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     print(f"\nSeconds, median (minimum to maximum) of {ROUNDS}")
     if "runs" in result:
         show_runs(result)
