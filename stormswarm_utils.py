@@ -8,6 +8,7 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `pictures`: how do I draw a storm?
 - `timing`: how fast could it have been, and where did the seconds go?
 - `machine`: which machine is this, and what difference can it show?
+- `tables`: how do I show a table?
 - `swarm`: in which order do jobs start, and what becomes of their results?
 - `checkpoint`: which results need not be computed again?
 - `fingerprint` and `modules`: when are two jobs the same, and which code is the user's own?
@@ -54,6 +55,7 @@ from stormswarm.swarm import (
     pack_jobs,
     run_jobs,
 )
+from stormswarm.tables import Table
 from stormswarm.timing import explain_seconds, makespan, makespan_bound, split_seconds
 from stormswarm.timing_pictures import plot_seconds, plot_speedup, plot_speedup_table, plot_timeline
 
@@ -67,6 +69,7 @@ __all__ = [
     "Run",
     "Swarm",
     "SwarmError",
+    "Table",
     "animate_storm",
     "control_1",
     "control_2",

@@ -16,6 +16,7 @@ from typing import Any
 
 from stormswarm.jobs import read_versions
 from stormswarm.pools import check_integer, count_cores
+from stormswarm.tables import Table
 
 
 def describe_machine() -> dict[str, Any]:
@@ -61,9 +62,9 @@ ROUNDS_FOR_AN_INTERVAL = 6  # the fewest values whose range holds the median so 
 NO_DIFFERENCE = "no difference that this machine can show"
 
 
-@dataclass
+@dataclass(repr=False)
 class Measurement:
-    """What `measure` has found.
+    """What `measure` has found, shown as a table of medians and quartiles.
 
     Attributes
     ----------
@@ -112,13 +113,16 @@ class Measurement:
         ratio = self.medians[slower] / self.medians[faster]
         return f"{faster} is {ratio:.2f}x as fast as {slower}"
 
-    def __str__(self):
-        width = max(map(len, self.values))
-        lines = [f"{'':{width}}{'median':>11}   quartiles"]
-        for label, median in self.medians.items():
-            low, high = self.quartiles[label]
-            lines.append(f"{label:{width}}{median:9.2f} s   {low:.2f} s to {high:.2f} s")
-        return "\n".join(lines)
+    def _table(self):
+        ranges = [f"{low:.2f} s to {high:.2f} s" for low, high in self.quartiles.values()]
+        medians = [f"{median:.2f} s" for median in self.medians.values()]
+        return Table({"": self.values, "median": medians, "quartiles": ranges})
+
+    def __repr__(self):
+        return repr(self._table())
+
+    def _repr_html_(self):
+        return self._table()._repr_html_()
 
 
 def measure(

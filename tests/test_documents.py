@@ -213,6 +213,7 @@ PRINTED = {
     "README.md-1": r"(\d\d % impervious: at most 0\.\d{3} m in P1\n){4}",
     "docs/api.md-0": r"( *\d+% open: .*\n){2}100% open: 1630\.34222887\n.*, 0 failures\n",
     "docs/api.md-1": r"0\.475635\n",
+    "docs/api.md-2": r"valves   steps\nopen     25433\nclosed    9361\n",
     "docs/scaling-out.md-2": r"40 217\.776547955\n",
     "docs/troubleshooting.md-0": r"(1630\.34222887\n){2}",
     "docs/troubleshooting.md-1": r"\{.*\}\n(6 jobs on .*: [\d.]+ s\n){2}bound: .*\n",
