@@ -13,8 +13,8 @@ class Table:
     Parameters
     ----------
     columns : dict
-        Heading -> the values of the column, one for each row. A text is shown as it is, and any
-        other value as in an f-string.
+        Heading -> the values of the column, one for each row. A text is shown as it is, and
+        anything else as in an f-string.
 
     Raises
     ------
@@ -22,9 +22,9 @@ class Table:
         The columns are not equally long.
     """
 
-    def __init__(self, columns: Mapping[str, Iterable[Any]]):
+    def __init__(self, columns: Mapping[Any, Iterable[Any]]):
         self.columns = {
-            heading: [f"{value}" for value in values] for heading, values in columns.items()
+            f"{heading}": [f"{value}" for value in values] for heading, values in columns.items()
         }
         first, *others = self.columns
         rows = len(self.columns[first])
