@@ -6,24 +6,59 @@ import store_outputs
 from check_outputs import contradictions
 from lint_notebooks import NOTEBOOKS
 
+from stormswarm_utils import Table
+
 TWO_ORDERS = """                      median   quartiles
 order of the list     2.{0} s   2.44 s to 2.55 s
 longest first         2.46 s   2.{1} s to 2.73 s
 """
-ORDERS = "bound   2.00 s   1.00x the bound\norder of the list   2.40 s   1.20x the bound\n"
-WAYS = "  published way   20.00 s   1.00x as fast as the published way\n"
-STEPS = "plain loop   2.00 s\n"
 APART = "pair   1.50 s   1.40 s to 1.60 s\nswarm   1.00 s   0.90 s to 1.10 s\n"
 NO_DIFFERENCE = "pair and swarm: no difference that this machine can show in"
 LIMIT = "bare processes on 2 cores: 1.60 times as fast as one\n"
 TIMEIT = " per loop (mean ± std. dev. of 3 runs, 1 loop each)\n"
 
 
-def notebook_that_printed(*texts):
+def table(columns, *rows):
+    """Return a table of these rows, its headings and values apart by commas."""
+    values = zip(*(row.split(", ") for row in rows), strict=True)
+    return Table(dict(zip(columns.split(", "), values, strict=True)))
+
+
+def schedules(*rows):
+    columns = "schedule, wall time, compared with the bound"
+    return table(columns, "bound, 2.00 s, 1.00x", "order of the list, 2.40 s, 1.20x", *rows)
+
+
+def ratios(what, *rows):
+    return table(f"{what}, seconds, speed-up over the first row", *rows)
+
+
+def pair(row):
+    return table("the published table, serial, parallel, speed-up, ideal, published", row)
+
+
+def steps(row):
+    return table("version, median, compared with the row above", "plain loop, 2.00 s, ", row)
+
+
+def work(row):
+    columns = "processes, wall time, work done per time compared with one process"
+    return table(columns, row)
+
+
+def threads(row):
+    return table("time, one thread each, four threads each, four compared with one", row)
+
+
+def notebook_that_printed(*outputs):
     cells = []
-    for text in texts:
+    for output in outputs:
         cells.append(nbformat.v4.new_code_cell())
-        cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
+        if isinstance(output, Table):
+            data = {"text/html": output._repr_html_(), "text/plain": repr(output)}
+            cells[-1].outputs = [nbformat.v4.new_output("display_data", data)]
+        else:
+            cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=output)]
     return nbformat.v4.new_notebook(cells=cells)
 
 
@@ -53,63 +88,63 @@ def test_no_stored_number_contradicts_the_text(path):
             "2.60 / 2.46 is not 1.02",
         ),
         (
-            [ORDERS + "longest first   2.40 s   1.20x the bound"],
-            [ORDERS + "longest first   2.42 s   1.21x the bound"],
+            [schedules("longest first, 2.40 s, 1.20x")],
+            [schedules("longest first, 2.42 s, 1.21x")],
             "longest first takes longer",
         ),
         (
-            [ORDERS + "worst order   2.51 s   1.25x the bound"],
-            [ORDERS + "worst order   2.51 s   1.24x the bound"],
+            [schedules("worst order, 2.51 s, 1.25x")],
+            [schedules("worst order, 2.51 s, 1.24x")],
             "2.51 / 2.00 is not 1.24",
         ),
         (
-            ["2 runs on 2   1.47 s serial   1.02 s parallel   1.45x, ideal   1.42x, published"],
-            ["2 runs on 2   1.47 s serial   1.02 s parallel   1.47x, ideal   1.42x, published"],
+            [pair("2 runs on 2, 1.47 s, 1.02 s, 1.45x, 1.42x, 1.4")],
+            [pair("2 runs on 2, 1.47 s, 1.02 s, 1.47x, 1.42x, 1.4")],
             "1.47 / 1.02 is not 1.47",
         ),
         (
-            ["2 runs on 2   1.50 s serial   1.00 s parallel   1.50x, ideal   1.43x, published"],
-            ["2 runs on 2   1.50 s serial   1.00 s parallel   1.50x, ideal   1.42x, published"],
+            [pair("2 runs on 2, 1.50 s, 1.00 s, 1.50x, 1.43x, 1.4")],
+            [pair("2 runs on 2, 1.50 s, 1.00 s, 1.50x, 1.42x, 1.4")],
             "above the ideal 1.42x",
         ),
         (
-            [LIMIT, "6 runs   1.60 s serial   1.00 s parallel   1.60x, ideal   2.00x, published"],
-            [LIMIT, "6 runs   1.80 s serial   1.00 s parallel   1.80x, ideal   2.00x, published"],
+            [LIMIT, pair("6 runs, 1.60 s, 1.00 s, 1.60x, 2.00x, 1.4")],
+            [LIMIT, pair("6 runs, 1.80 s, 1.00 s, 1.80x, 2.00x, 1.4")],
             "or the limit 1.6x",
         ),
         (
-            [LIMIT, "  one by one   1.60 s\n  swarm   1.00 s   1.60x as fast as one by one\n"],
-            [LIMIT, "  one by one   1.80 s\n  swarm   1.00 s   1.80x as fast as one by one\n"],
+            [LIMIT, ratios("two dozen runs", "helper, 1.60 s, 1.00x", "swarm, 1.00 s, 1.60x")],
+            [LIMIT, ratios("two dozen runs", "helper, 1.80 s, 1.00x", "swarm, 1.00 s, 1.80x")],
             "above the limit",
         ),
         (
-            [WAYS + "  swarm   3.00 s   6.67x as fast as the published way"],
-            [WAYS + "  swarm   3.00 s   6.76x as fast as the published way"],
+            [ratios("six runs", "published way, 20.00 s, 1.00x", "swarm, 3.00 s, 6.67x")],
+            [ratios("six runs", "published way, 20.00 s, 1.00x", "swarm, 3.00 s, 6.76x")],
             "20.00 / 3.00 is not 6.76",
         ),
         (
-            [STEPS + "the helper   2.01 s   0.99x (0.95x to 1.00x)"],
-            [STEPS + "the helper   2.02 s   0.99x (0.95x to 0.99x)"],
+            [steps("the helper, 2.01 s, 0.99x (0.95x to 1.00x)")],
+            [steps("the helper, 2.02 s, 0.99x (0.95x to 0.99x)")],
             "the helper: slower than the step before",
         ),
         (
-            [STEPS + "the helper   1.00 s   1.90x (1.80x to 2.00x)"],
-            [STEPS + "the helper   1.00 s   1.80x (1.70x to 1.90x)"],
+            [steps("the helper, 1.00 s, 1.90x (1.80x to 2.00x)")],
+            [steps("the helper, 1.00 s, 1.80x (1.70x to 1.90x)")],
             "2.00 / 1.00 is not in 1.70 to 1.90",
         ),
         (
-            ["  one   1.00 s\n  four   1.10 s\n  four take 1.12x as long (1.05x to 1.20x)"],
-            ["  one   1.00 s\n  four   1.10 s\n  four take 1.22x as long (1.15x to 1.25x)"],
+            [threads("alone, 1.00 s, 1.10 s, 1.12x (1.05x to 1.20x)")],
+            [threads("alone, 1.00 s, 1.10 s, 1.22x (1.15x to 1.25x)")],
             "1.10 / 1.00 is not in 1.15 to 1.25",
         ),
         (
-            ["local pool 0.240 ms a job\ndask       3.418 ms a job\nratio: 14.2x"],
-            ["local pool 0.240 ms a job\ndask       3.418 ms a job\nratio: 14.4x"],
+            ["local pool   0.240 ms\ndask         3.418 ms\nratio: 14.2x"],
+            ["local pool   0.240 ms\ndask         3.418 ms\nratio: 14.4x"],
             "3.418 / 0.240 is not 14.4",
         ),
         (
-            ["        2      0.81 s      1.99x"],
-            ["        2      0.81 s      2.49x"],
+            [work("2, 0.81 s, 1.99x")],
+            [work("2, 0.81 s, 2.49x")],
             "2 processes did 2.49 times the work of one",
         ),
     ],

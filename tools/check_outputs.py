@@ -7,28 +7,33 @@ from itertools import pairwise
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 A_LITTLE = 1.05  # by so much may a measured time lie beyond a bound that is made of medians
 V = r"(\d+\.\d+)"  # a printed value
+N = r"(\S+(?: \S+)*)"  # the name of a row; more than one space ends it
 TIMEIT = re.compile(r"(?m)^(.+) ± (.+) per loop \(mean ± std\. dev\.")
-ROW = re.compile(rf"(?m)^(\S.*?) +{V} s +{V} s to {V} s$")  # of what `measure` has found
+ROW = re.compile(rf"(?m)^{N} +{V} s +{V} s to {V} s$")  # of what `measure` has found
 FASTER = re.compile(rf"(?m)^(.+) is {V}x as fast as (.+)$")
 NO_DIFFERENCE = re.compile(r"(?m)^(.+) and (.+): no difference .* in (\d+) rounds$")
 LIMIT = re.compile(rf"(?:two programs|bare processes[^:\n]*): {V}(?:x| times) as fast as one")
-PAIR = re.compile(rf"(?m)^(\S.*?) +{V} s serial +{V} s parallel +{V}x, ideal +{V}x")
-WAY = re.compile(rf"(?m)^ +\S.*? +{V} s +{V}x as fast as the published way$")
-ALL_CORES = re.compile(rf"one by one +{V} s\n.*? +{V} s +{V}x as fast as one by one")
-SPAN = re.compile(rf"(?m)^(\S.*?) +{V} s +{V}x the bound$")
-STEP = re.compile(rf"(?m)^(\S.*?) +{V} s +{V}x \({V}x to {V}x\)$")
-AS_LONG = re.compile(rf"{V} s\n.*? {V} s\n.*? take {V}x as long \({V}x to {V}x\)")
+PAIR = re.compile(rf"(?m)^{N} +{V} s +{V} s +{V}x +{V}x +{V}$")
+RATIOS = re.compile(rf"(?m)^{N} +{V} s +{V}x$")  # rows of a table of seconds and ratios
+STEP = re.compile(rf"(?m)^{N} +{V} s +{V}x \({V}x to {V}x\)$")
+AS_LONG = re.compile(rf"(?m)^{N} +{V} s +{V} s +{V}x \({V}x to {V}x\)$")
 REMOTE = re.compile(rf"local pool +{V} ms.*\ndask +{V} ms.*\nratio: {V}x")
-WORK = re.compile(rf"(?m)^ +(\d+) +{V} s +{V}x$")
 
 
 def contradictions(notebook) -> list[str]:
     """List what is wrong with the stored numbers: the cell, the numbers and the rule."""
     known, found = {"limit": float("inf"), "rows": {}}, []
     for number, cell in enumerate(notebook.cells):
-        outputs = [output.get("text", "") for output in cell.get("outputs", [])]
-        found += [f"cell {number} ({cell.id}): {said}" for said in check("".join(outputs), known)]
+        text = "".join(map(read_text, cell.get("outputs", [])))
+        found += [f"cell {number} ({cell.id}): {said}" for said in check(text, known)]
     return found
+
+
+def read_text(output) -> str:
+    """Return what an output has printed, or the text form of the table that it shows."""
+    if "<table" in output.get("data", {}).get("text/html", ""):
+        return output.data["text/plain"] + "\n"
+    return output.get("text", "")
 
 
 def check(text: str, known: dict) -> Iterator[str]:
@@ -42,7 +47,7 @@ def check(text: str, known: dict) -> Iterator[str]:
     yield from _comparisons(text, known["rows"])
     yield from _speed_ups(text, known["limit"])
     yield from _orders(text, known["rows"])
-    for one, four, ratio, low, high in AS_LONG.findall(text):
+    for _, one, four, ratio, low, high in AS_LONG.findall(text):
         if not _reach(_quotient(four, one), (float(low), float(high))):
             yield f"{four} / {one} is not in {low} to {high}, the range around {ratio}"
     for local, remote, ratio in REMOTE.findall(text):
@@ -61,40 +66,45 @@ def _comparisons(text, rows):
 
 
 def _speed_ups(text, limit):
-    for name, serial, parallel, speed_up, ideal in PAIR.findall(text):
+    for name, serial, parallel, speed_up, ideal, _ in PAIR.findall(text):
         yield from _divided(serial, parallel, speed_up)
         if float(speed_up) > A_LITTLE * min(float(ideal), limit):
             yield f"{name}: {speed_up}x is above the ideal {ideal}x or the limit {limit}x"
-    ways = WAY.findall(text)
-    for value, ratio in ways:
-        yield from _divided(ways[0][0], value, ratio)
-    for alone, value, ratio in ALL_CORES.findall(text):
-        yield from _divided(alone, value, ratio)
-        if float(ratio) > A_LITTLE * limit:
-            yield f"{ratio}x as fast on all cores is above the limit {limit}x"
-    for processes, _, ratio in WORK.findall(text):
-        if float(ratio) > A_LITTLE * int(processes):
-            yield f"{processes} processes did {ratio} times the work of one"
+    for what, rows in _tables(text, "speed-up over the first row"):
+        for _, value, ratio in rows:
+            yield from _divided(rows[0][1], value, ratio)
+            if what.startswith("two dozen runs") and float(ratio) > A_LITTLE * limit:
+                yield f"{ratio}x as fast on all cores is above the limit {limit}x"
+    for _, rows in _tables(text, "work done per time compared with one process"):
+        for processes, _, ratio in rows:
+            if float(ratio) > A_LITTLE * int(processes):
+                yield f"{processes} processes did {ratio} times the work of one"
 
 
 def _orders(text, rows):
-    spans = SPAN.findall(text)
-    for name, value, ratio in spans:
-        yield from _divided(value, spans[0][1], ratio, name)
-    medians = {name: float(value) for name, value, _ in spans}
-    if medians.get("longest first", 0) > medians.get("order of the list", 0):
-        yield f"longest first takes longer than the order of the list: {medians}"
+    for _, rows in _tables(text, "compared with the bound"):
+        for name, value, ratio in rows:
+            yield from _divided(value, rows[0][1], ratio, name)
+        medians = {name: float(value) for name, value, _ in rows}
+        if medians.get("longest first", 0) > medians.get("order of the list", 0):
+            yield f"longest first takes longer than the order of the list: {medians}"
     if ROW.search(text) and {"longest first", "order of the list"} <= rows.keys():
         low, high = rows["longest first"][1], rows["order of the list"][2]
         if float(low) > float(high):
             yield f"longest first is slower than the order of the list: {low} s against {high} s"
-    steps = re.findall(rf"(?m)^(\S.*?) +{V} s(?: +{V}x \({V}x to {V}x\))?$", text)
+    steps = re.findall(rf"(?m)^{N} +{V} s(?: +{V}x \({V}x to {V}x\))?$", text)
     if STEP.search(text):
         for (_, before, *_), (name, value, ratio, low, high) in pairwise(steps):
             if float(high) < 1:
                 yield f"{name}: slower than the step before, {ratio}x ({low}x to {high}x)"
             if not _reach(_quotient(before, value), (float(low), float(high))):
                 yield f"{name}: {before} / {value} is not in {low} to {high}"
+
+
+def _tables(text, last):
+    """Yield the first heading and the rows of each table of ratios with this last heading."""
+    for what, rows in re.findall(rf"(?m)^(.*?) {{2,}}.*{last}\n((?:.*x(?:\n|$))+)", text):
+        yield what, RATIOS.findall(rows)
 
 
 def _divided(top, bottom, ratio, what="the columns"):
