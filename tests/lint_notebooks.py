@@ -24,6 +24,9 @@ NOT_STORED = {
 }
 
 
+PRINTED_TABLE = re.compile(r"(?m)^(.+\S {2,}\S+.* {2,}\S.*(?:\n|$)){2}")
+
+
 def significant_digits(number):
     return len(number.replace(".", "").lstrip("0"))
 
@@ -115,6 +118,8 @@ def cell_problems(cell):
             yield f"a stored error: {output.ename}"
         if output.get("name") == "stderr":
             yield f"stored warnings: {output.text[:80]!r}"
+        if PRINTED_TABLE.search(output.get("text", "")):
+            yield "a table is printed: show it by `Table`"
         text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
         for what, pattern in NOT_STORED.items():
             if match := re.search(pattern, text):

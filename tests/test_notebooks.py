@@ -116,6 +116,7 @@ def shown(notebook):
         (store(r"C:\Users\ada"), "a path of somebody's machine"),
         (store("in ipykernel_4711"), "a kernel's process id"),
         (store("<function f at 0x7f0012345678>"), "an object's address"),
+        (store("open   400.5   25433\nclosed   2656.7   9361\n"), "a table is printed"),
         (store("400221923.1344594"), "more than twelve digits"),
         (store_an_error, "a stored error: ValueError"),
         (time_without_repetitions, "a timing without -n and -r"),
@@ -207,6 +208,21 @@ def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(r
     assert "data:image/png;base64," in page
     assert re.findall(r"""(?:src|href|import)\s*[=(]\s*["']?(?:https?:)?//[^"' )]+""", page) == []
     assert "<script src" not in page
+
+
+def test_the_main_job_shows_a_table_on_its_page_and_prints_it_as_text(run_notebook):
+    shown = nbformat.v4.new_code_cell(
+        "from stormswarm_utils import Table\n"
+        "display(Table({'valves': ['open', 'closed'], 'seconds': ['0.97 s', '12.04 s']}))\n"
+        "print('That is all.')",
+        metadata={"tags": ["summary"]},
+    )
+    done, page = run_notebook(nbformat.v4.new_markdown_cell("# A title"), shown)
+    text = "valves   seconds\nopen      0.97 s\nclosed   12.04 s\n"
+    assert f"{text}\nThat is all.\n" in done.stdout
+    result, below = BeautifulSoup(page, "html.parser").find_all("table")
+    assert result.get_text(" ", strip=True) == "valves seconds open 0.97 s closed 12.04 s"
+    assert result == below
 
 
 def test_the_main_job_says_where_it_stopped(run_notebook):

@@ -3,7 +3,8 @@
 Usage: python tools/run_notebook.py notebooks/NAME.ipynb [FOLDER]
 
 The page goes to FOLDER/NAME.html, by default in build, and needs no network. The summary is what
-the cells with the tag `summary` print. The page begins with it and with the pictures of such cells.
+the cells with the tag `summary` print, tables included. The page begins with it and with the
+pictures of such cells.
 The notebook itself is left as it is.
 """
 
@@ -12,6 +13,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from check_outputs import read_text
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
@@ -91,13 +93,9 @@ def summary_cells(notebook):
 
 
 def summary(notebook):
-    """Return what the cells with the tag `summary` printed."""
-    return "\n".join(
-        output.text
-        for cell in summary_cells(notebook)
-        for output in cell.get("outputs", [])
-        if output.output_type == "stream"
-    )
+    """Return what the cells with the tag `summary` printed, and their tables as text."""
+    outputs = [output for cell in summary_cells(notebook) for output in cell.get("outputs", [])]
+    return "\n".join(filter(None, map(read_text, outputs)))
 
 
 def main(source, folder="build"):
