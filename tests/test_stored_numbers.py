@@ -34,7 +34,7 @@ def ratios(what, *rows):
 
 
 def pair(row):
-    return table("the published table, serial, parallel, speed-up, ideal, published", row)
+    return table("job set, serial, parallel, speed-up, ideal, published", row)
 
 
 def steps(row):
