@@ -1,5 +1,5 @@
 // Code, outputs, figures, formulas and tables that are wider than the page can be scrolled with the keyboard.
-const WIDE = "pre, .table-wrapper, .math-wrapper, .math, div.cell_output, p:has(> img)";
+const WIDE = "pre, .table-wrapper, .math-wrapper, .math, div.cell_output, .text_html, p:has(> img)";
 function markScrollable() {
   for (const block of document.querySelectorAll("article :is(" + WIDE + ")")) {
     if (block.scrollWidth > block.clientWidth || block.scrollHeight > block.clientHeight) {
