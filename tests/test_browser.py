@@ -68,8 +68,11 @@ def open_page(browser, **context):
     found = []
     context = browser.new_context(**context)
     page = context.new_page()
-    page.on("console", lambda said: found.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on(
+        "console",
+        lambda said: found.append(f"{page.url}: {said.text}") if said.type == "error" else None,
+    )
+    page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
     page.on(
         "request",
         lambda asked: None if asked.url.startswith(("file:", "data:")) else found.append(asked.url),
@@ -177,8 +180,8 @@ def pages(site, which):
 )
 def test_a_page_loads_and_can_be_read_by_everybody(browser, site, which, scheme, rules):
     findings = []
-    for path in pages(site, which):
-        with open_page(browser, color_scheme=scheme) as page:
+    with open_page(browser, color_scheme=scheme) as page:
+        for path in pages(site, which):
             page.goto(path.as_uri())
             name = path.relative_to(site).as_posix()
             for picture in page.locator("article img").all():
