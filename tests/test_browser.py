@@ -112,9 +112,9 @@ AUDIT = """async (rules) => {
     const undecided = results[0].incomplete.filter((one) => one.id === "color-contrast")
         .flatMap((one) => one.nodes.map((node) => node.element.dataset.kind));
     for (const [first] of kinds.values()) delete first.dataset.kind;
-    const others = undecided.flatMap((kind) => kinds.get(kind).slice(1));
-    for (const other of others) other.dataset.kind = "";
-    if (others.length) results.push(await run(["color-contrast"]));
+    for (const kind of undecided)
+        for (const other of kinds.get(kind).slice(1)) other.dataset.kind = kind;
+    if (undecided.length) results.push(await run(["color-contrast"]));
     return results.flatMap((one) => one.violations).map(
         ({id, impact, nodes}) => ({id, impact, nodes: nodes.map(({html}) => html)})
     );
