@@ -1,4 +1,4 @@
-"""The tools that check: two lanes side by side, and notebooks whose timings run once."""
+"""The tools that check: lanes side by side, and notebooks whose timings run once."""
 
 import os
 import signal

@@ -1,8 +1,9 @@
-"""Run the tests of the code and the check of the notebooks side by side, in two lanes.
+"""Run the tests of the code, those of the site and the check of the notebooks side by side.
 
 Usage: python tools/run_checks.py
 
-Each line says which lane it comes from, and the closing lines of both are repeated at the end.
+Each line says which of the three lanes it comes from, and their closing lines are repeated at the
+end. The tests in the lane of the site share one built site, and often wait for a browser.
 WEEKLY=1 in the environment adds what is too slow for every day: the tests that are marked
 `weekly`, and every repetition of the notebooks' timings.
 """
@@ -18,8 +19,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COLOR = f"--color={'yes' if sys.stdout.isatty() else 'auto'}"
 WEEKLY = ["-m", ""] if os.environ.get("WEEKLY") else []  # with them, no test is left out
+PYTEST = [sys.executable, "-m", "pytest", COLOR, *WEEKLY]
+SITE = [f"tests/test_{name}.py" for name in ("browser", "documents", "words")]
 LANES = {
-    "code": [sys.executable, "-m", "pytest", COLOR, "--durations=30", *WEEKLY],
+    "code": [*PYTEST, "--durations=30", *(f"--ignore={file}" for file in SITE)],
+    "site": [*PYTEST, "--durations=10", *SITE],
     "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, "--durations=5"],
 }
 PATIENCE = 60  # seconds in which an interrupted lane may tidy up
@@ -62,7 +66,7 @@ def stop(programs):
 
 
 def main():
-    """Run both lanes; return 0 if both succeed, 1 if one fails, and 130 after Ctrl-C."""
+    """Run all lanes; return 0 if all succeed, 1 if one fails, and 130 after Ctrl-C."""
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.default_int_handler)
     programs = {lane: start(command) for lane, command in LANES.items()}
