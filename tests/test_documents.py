@@ -228,6 +228,7 @@ def test_every_example_in_the_documents_runs(name, run_python, tmp_path):
     assert re.fullmatch(PRINTED.get(name, ""), run_python(EXAMPLES[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_can_be_downloaded_and_launched_from_its_page(path, site):
     page = site / "notebooks" / f"{path.stem}.html"
@@ -506,6 +507,7 @@ def soup(path):
     return BeautifulSoup(path.read_text("utf-8"), "html.parser")
 
 
+@pytest.mark.slow
 def test_the_site_asks_no_other_machine_for_anything(site):
     pages = [path for path in site.rglob("*.html") if "_static" not in path.parts]
     assert len(pages) > 10
@@ -518,6 +520,7 @@ def test_the_site_asks_no_other_machine_for_anything(site):
         assert not re.search(r"(@import|url\()\s*[\"']?(https?:)?//", style.read_text("utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_site_shows_notebooks_as_they_are_stored(path, site):
     cells = nbformat.read(path, as_version=4).cells
@@ -541,6 +544,7 @@ def test_the_site_shows_notebooks_as_they_are_stored(path, site):
             assert output.get("text", "").strip() in printed
 
 
+@pytest.mark.slow
 def test_the_api_page_has_every_public_name_that_is_documented(site):
     import stormswarm_utils
 
@@ -553,6 +557,7 @@ def test_the_api_page_has_every_public_name_that_is_documented(site):
         assert f": {', '.join(names)}." in page
 
 
+@pytest.mark.slow
 def test_a_formula_needs_no_script(tmp_path):
     shutil.copy(ROOT / "docs" / "conf.py", tmp_path)
     shutil.copytree(ROOT / "docs" / "_static", tmp_path / "_static")

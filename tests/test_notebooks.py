@@ -182,6 +182,7 @@ def run_notebook(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(run_notebook):
     figure = nbformat.v4.new_code_cell(
         "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()",
@@ -225,6 +226,7 @@ def test_the_main_job_shows_a_table_on_its_page_and_prints_it_as_text(run_notebo
     assert result == below
 
 
+@pytest.mark.slow
 def test_the_main_job_says_where_it_stopped(run_notebook):
     broken = nbformat.v4.new_code_cell("1 / 0")
     done, page = run_notebook(nbformat.v4.new_code_cell("print('so far')"), broken)

@@ -34,12 +34,27 @@ def leave_the_valves(state):
     return None
 
 
-def plain_scores(run_python, original_pystorms, scenario, opening):
-    """Score a scenario with the loop of pystorms itself, in a fresh process."""
-    controller = "lambda state: None" if opening is None else opening
-    source = PLAIN_LOOP.format(scenario=scenario, controller=controller, metrics=METRICS)
-    printed = run_python(source, original_pystorms, OMP_THREAD_LIMIT="1")
-    return dict(zip(METRICS, eval(printed, {"np": np}), strict=True))
+@pytest.fixture(scope="session")
+def known_scores():
+    return {}
+
+
+@pytest.fixture
+def plain_scores(run_python, known_scores):
+    """Return a function that scores a scenario by the loop of pystorms itself.
+
+    It runs in a fresh process, once in a session for each scenario and opening.
+    """
+
+    def score(folder, scenario, opening):
+        if (job := (folder, scenario, opening)) not in known_scores:
+            controller = "lambda state: None" if opening is None else opening
+            source = PLAIN_LOOP.format(scenario=scenario, controller=controller, metrics=METRICS)
+            printed = eval(run_python(source, folder, OMP_THREAD_LIMIT="1"), {"np": np})
+            known_scores[job] = dict(zip(METRICS, printed, strict=True))
+        return known_scores[job]
+
+    return score
 
 
 def six_hours_of_beta(network):
@@ -73,31 +88,33 @@ each_opening = pytest.mark.parametrize("opening", [None, 0.4], ids=["no action",
 @each_opening
 @pytest.mark.parametrize("scenario", SHORT)
 def test_six_hours_of_beta_and_five_days_of_epsilon_score_as_the_plain_loop(
-    scenario, opening, run_python, short_pystorms
+    scenario, opening, plain_scores, short_pystorms
 ):
     """Whole, the two take minutes and are compared once a week, by the next test."""
     controller = leave_the_valves if opening is None else ConstantOpening(opening)
     config = {"controller": controller, "scenario": scenario, "network": SHORT[scenario]}
     with ThreadPoolExecutor(1) as beside:
-        plain = beside.submit(plain_scores, run_python, short_pystorms, scenario, opening)
+        plain = beside.submit(plain_scores, short_pystorms, scenario, opening)
         score = worker(config)
     assert score == plain.result()["cumulative"]
     assert score > 0
 
 
 MARKS = {"beta": pytest.mark.weekly, "epsilon": pytest.mark.weekly}
-MARKS |= {"gamma": pytest.mark.slow, "delta": pytest.mark.slow}
+MARKS |= dict.fromkeys(["gamma", "delta", "zeta"], pytest.mark.slow)
 
 
 @each_opening
 @pytest.mark.parametrize(
     "scenario", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCENARIOS]
 )
-def test_every_scenario_scores_as_the_plain_loop(scenario, opening, run_python, original_pystorms):
+def test_every_scenario_scores_as_the_plain_loop(
+    scenario, opening, plain_scores, original_pystorms
+):
     controller = leave_the_valves if opening is None else ConstantOpening(opening)
     config = {"controller": controller, "scenario": scenario}
     with ThreadPoolExecutor(1) as beside:  # the plain loop is in a process of its own
-        plain = beside.submit(plain_scores, run_python, original_pystorms, scenario, opening)
+        plain = beside.submit(plain_scores, original_pystorms, scenario, opening)
         score = worker(config)
     scores = plain.result()
     assert score == scores["cumulative"]
@@ -110,8 +127,8 @@ def test_every_scenario_scores_as_the_plain_loop(scenario, opening, run_python, 
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_every_metric_is_that_of_pystorms(metric, run_python, original_pystorms):
-    scores = plain_scores(run_python, original_pystorms, "theta", 0.4)
+def test_every_metric_is_that_of_pystorms(metric, plain_scores, original_pystorms):
+    scores = plain_scores(original_pystorms, "theta", 0.4)
     config = {"controller": ConstantOpening(0.4), "scenario": "theta", "metric": metric}
     assert worker(config) == scores[metric]
 
