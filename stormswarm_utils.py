@@ -12,7 +12,7 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `swarm`: in which order do jobs start, and what becomes of their results?
 - `checkpoint`: which results need not be computed again?
 - `fingerprint` and `modules`: when are two jobs the same, and which code is the user's own?
-- `pools`: where do jobs run, in processes of the helper's own or in an executor of the caller's?
+- `pools`: where do jobs run, in the helper's own processes or in the caller's executor?
 - `own_pool`: who gives jobs to the worker processes, and notices one that dies or is late?
 - `kept_workers`: how do worker processes start, and when may they serve the next call?
 - `worker_process`: what happens in a worker process between two jobs?
@@ -120,12 +120,12 @@ def simulate(config: dict) -> Run:
 
         - ``controller``: callable, state (array of floats) -> actions. Actions are one number from
           0 (closed) to 1 (open) for all valves, or one per valve (list, tuple or array), or None
-          to leave the valves. A controller with a method ``start(scenario)`` has it called once,
-          before the first step. Each run gets a fresh copy of the controller.
-        - ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or anything that makes one when
-          it is called without arguments: a class or function of your own, or
+          to leave the valves as they are. If the controller has a method ``start(scenario)``, it
+          is called once, before the first step. Each run gets a fresh copy of the controller.
+        - ``scenario``: a name in `SCENARIOS` (default ``"gamma"``), or a callable without arguments
+          that returns a scenario: a class or function of your own, or
           ``functools.partial(pystorms.scenarios.theta, version="2", level="2")`` with pystorms 2.
-          What it makes has the methods ``state``, ``step`` and ``performance``.
+          A scenario has the methods ``state``, ``step`` and ``performance``.
         - ``metric``: a name in `METRICS` (default ``"cumulative"``, as in pystorms).
         - ``network``: callable, text -> text, that edits the run's own copy of the network file.
         - ``seed``: integer that seeds Python's and numpy's global random generators, so that a run
@@ -193,8 +193,8 @@ def generate_swarm(
 ) -> Swarm:
     """Run `worker` on every config in parallel processes, and return the results in order.
 
-    The worker processes are kept for the next call, and end after an idle minute or by
-    `stop_workers`. What a job changes in modules and classes stays in its process;
+    The worker processes are kept for the next call. They end after an idle minute, or when
+    `stop_workers` is called. What a job changes in modules and classes stays in its process;
     ``max_tasks_per_child=1`` gives every job a process of its own.
 
     Parameters
@@ -202,8 +202,8 @@ def generate_swarm(
     config : list or object
         A list holds one config per job; anything else is a single config.
     worker : callable
-        config -> result: `worker`, `simulate` or a function of your own, from a notebook too. A
-        plain pystorms loop works unchanged, and gets private files and one engine thread.
+        config -> result: `worker`, `simulate` or a function of your own, which may be defined in a
+        notebook. A plain pystorms loop works unchanged, with private files and one engine thread.
     processors : int, optional
         Number of worker processes. Default: the cores that this process may use.
     jobs : int, optional
@@ -216,14 +216,14 @@ def generate_swarm(
         Show a progress bar.
     checkpoint : path, optional
         File that keeps each result as soon as its job ends. The same call with the same file runs
-        only what is missing, has failed, or has changed in code or data. Results must be what JSON
-        can hold. `stormswarm.fingerprint.fingerprint` says what counts as a change.
+        only what is missing, has failed, or has changed in code or data. JSON must be able to hold
+        the results. `stormswarm.fingerprint.fingerprint` says what counts as a change.
     executor : concurrent.futures.Executor, optional
         Runs the jobs in place of the helper's own processes, on a cluster for example. It brings
         its own workers, so `processors` is not used, and `timeout` is refused.
     max_tasks_per_child : int, optional
-        Number of jobs after which a worker process is replaced. Default: any number of jobs,
-        until they have run 2000 simulations.
+        Number of jobs after which a worker process is replaced. By default it is replaced after
+        2000 simulations, whatever the number of jobs.
 
     Returns
     -------
@@ -234,7 +234,7 @@ def generate_swarm(
     ------
     TypeError, ValueError
         An argument or a config is not allowed, or the checkpoint cannot be used; nothing was run.
-        Or the first result is nothing that the checkpoint can hold.
+        Or the checkpoint cannot hold the first result.
     SwarmError
         Some jobs failed. All others have finished, and `SwarmError.results` has them.
     OSError

@@ -1,12 +1,13 @@
 """Which results need not be computed again? A checkpoint holds a JSON line for each ended job.
 
-`generate_swarm(..., checkpoint=path)` writes this file, and finds in it what need not run again.
-The first line tells the versions that the results belong to; every other line is a job's record::
+`generate_swarm(..., checkpoint=path)` writes this file, and finds in it which jobs need not run
+again. The first line has the versions on which the results depend; every other line is the record
+of a job::
 
     {"job": 3, "name": "half open", "scenario": "gamma", "fingerprint": "5f2c...",
      "seconds": 1.27, "result": 400221923.1344594, "crc32": "0f62c1aa"}
 
-If the job failed, ``error``, a text, stands in place of ``result``.
+If the job failed, the line has ``error``, a text, in place of ``result``.
 """
 
 import errno
@@ -39,17 +40,17 @@ class Checkpoint:
     Attributes
     ----------
     results : dict
-        Job -> result, of the jobs that need not run again. A result on file serves one job of
-        the same fingerprint: the one of the same index or else, where jobs were put in or taken
-        out since, the next that has none.
+        Job -> result, of the jobs that need not run again. A result in the file serves one job
+        with the same fingerprint: the one with the same index or else, if jobs have been added or
+        removed since, the next that has no result.
 
     Raises
     ------
     TypeError
-        The path is neither a text nor an `os.PathLike`.
+        The path is neither a string nor an `os.PathLike`.
     ValueError
-        The file is in use, is no checkpoint, was written with other versions, or is damaged.
-        It is left as it is, except that a last line that was torn off is removed.
+        The file is in use, is not a checkpoint, was written with other versions, or is damaged.
+        It is left as it is, except that an incomplete last line is removed.
     OSError
         The file cannot be opened or written.
     """
@@ -104,8 +105,8 @@ class Checkpoint:
         if record["error"] is None and not is_json(result):
             raise TypeError(
                 f"its result {_show_result(result)} cannot be kept in a checkpoint, which holds "
-                "numbers, texts, None, and lists and dicts of these: float(...) makes a number of "
-                "a NumPy scalar, .tolist() a list of an array"
+                "numbers, strings, None, and lists and dicts of these: float(...) turns a NumPy "
+                "scalar into a number, and .tolist() turns an array into a list"
             )
         job, start, stop = record["job"], record["start"], record["stop"]
         written = {key: record[key] for key in ("job", "name", "scenario")}
@@ -122,7 +123,7 @@ class Checkpoint:
             raise OSError(
                 error.errno,
                 f"{os.strerror(error.errno)}: job {job} cannot be written to the checkpoint; "
-                "what it has of other jobs stays, and the same call goes on from there",
+                "the results of other jobs stay in it, and the same call goes on from there",
                 str(self.path),
             ) from error
         if record["error"] is not None:
@@ -149,8 +150,8 @@ class Checkpoint:
             portalocker.lock(self._file, portalocker.LOCK_EX | portalocker.LOCK_NB)
         except portalocker.LockException as error:
             raise ValueError(
-                f"checkpoint {self.path}: another sweep is writing to it; wait for that one's "
-                "end, or give this one a file of its own"
+                f"checkpoint {self.path}: another sweep is writing to it; wait until that one has "
+                "ended, or give this one a file of its own"
             ) from error
 
     def _read(self, header):

@@ -14,7 +14,7 @@ from stormswarm.scenarios import check_actions
 
 @dataclass(frozen=True)
 class ConstantOpening:
-    """Controller that keeps the valves where they are told to be, whatever the state.
+    """Controller that keeps the valves at a constant opening, whatever the state.
 
     Parameters
     ----------
@@ -43,14 +43,14 @@ class ConstantOpening:
 
 @dataclass(frozen=True)
 class EqualFilling:
-    """Controller that keeps all storages equally full: the fuller one lets out more.
+    """Controller that keeps all storages equally full: a fuller storage lets out more.
 
     A valve belongs to the storage upstream of it, which is the nearest node whose depth is a
-    state. Let ``filling`` be its depth as a share of the full depth, and ``mean`` the mean over
-    all valves. The valve opens to ``release * sqrt(filling) / mean``, and fully when its storage
-    is full. The flow through an opening grows with the square root of the depth, so each storage
-    releases its share of the water held back, and the sum stays about the same. A valve without
-    such a storage upstream stays open.
+    state. Let ``filling`` be its depth as a share of the full depth, and ``mean`` the mean filling
+    over all valves. The valve opens to ``release * sqrt(filling) / mean``, and fully when its
+    storage is full. The flow through an opening grows with the square root of the depth, so each
+    storage releases its share of the water held back, and the sum stays about the same. A valve
+    without such a storage upstream stays open.
 
     The rule is known as equal filling degree (S. Kroll, M. Weemaes, J. Van Impe, P. Willems, A
     Methodology for the Design of RTC Strategies for Combined Sewer Networks, Water 10(11), 1675,
@@ -59,7 +59,7 @@ class EqualFilling:
     Parameters
     ----------
     release : float
-        Opening, 0 to 1, of the valve of a storage that is as full as the mean and almost full.
+        Opening, 0 to 1, of a valve when its storage is almost full and so are all others.
 
     Raises
     ------

@@ -39,23 +39,23 @@ def private_engine(
 ) -> Iterator[None]:
     """Run simulations of your own in a `with` block, as many as you like, one after the other.
 
-    Every engine that pystorms or `pyswmm.Simulation` opens in the block gets a private copy of
-    the network with one engine thread, and leaves no lock behind. Files that the network reads
-    are found, and nothing is written beside it: report and output are private, unless you give
-    paths for them. A swarm does the same for its workers.
+    Every simulation that pystorms or `pyswmm.Simulation` opens in the block gets a private copy of
+    the network with one engine thread, and leaves the engine free afterwards. Files that the
+    network reads are found, and nothing is written beside it: report and output are private, unless
+    you give paths for them. A swarm does the same for its worker functions.
 
-    In the block `pyswmm.Output` finds the private output under the name that it would have
-    without the block: that of `my_network.inp` is `my_network.out`. At the end of the block it is
-    removed, or moved to `keep`.
+    In the block `pyswmm.Output` finds the private output under its usual name: that of
+    `my_network.inp` is `my_network.out`. At the end of the block the output is removed, or moved to
+    `keep`.
 
     Parameters
     ----------
     network : callable, optional
         text -> text, edits the private copy of the network.
     keep : path, optional
-        Folder for the reports and outputs, of failed runs too. They are named after their
-        networks, and replace files of the same name, so give each job of a swarm a folder of
-        its own.
+        Folder to which reports and outputs are moved, even those of failed runs. They are named
+        after their networks, and replace files of the same name, so give each job of a swarm a
+        folder of its own.
 
     Raises
     ------

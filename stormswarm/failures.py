@@ -33,7 +33,7 @@ NO_TIME_LIMIT = (
 )
 NO_HYDROGRAPHS_IN_A_CHECKPOINT = (
     "a checkpoint holds only what JSON can hold, which leaves out hydrographs: use worker, or a "
-    "worker of your own that returns the numbers that you need"
+    "worker function of your own that returns the numbers that you need"
 )
 _HOW_TO_SEND_THE_PACKAGE = (
     "install the project there, or send both of its parts in a zip file (dask: client.upload_file)"
@@ -110,6 +110,6 @@ def explain_executor(record, error):
     if type(error).__name__ == "BrokenProcessPool":
         return RuntimeError(
             f"{label}: the executor's processes ended. If none could start, a script needs the "
-            "line `if __name__ == '__main__':` above those that make the executor"
+            "line `if __name__ == '__main__':` above the lines that make the executor"
         )
     return error

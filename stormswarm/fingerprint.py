@@ -1,4 +1,4 @@
-"""When are two jobs the same? Data counts by value, and a user's own code by what it says."""
+"""When are two jobs the same? Data counts by value, and a user's own code by its content."""
 
 import copyreg
 import functools
@@ -38,24 +38,24 @@ BY_PYTHON = re.compile(
 
 
 def fingerprint(*values):
-    """Return a text that is the same for what computes the same, in any Python process.
+    """Return a text that is equal for values that compute the same, in any Python process.
 
     Data counts by value. A function of the user's own counts by its instructions, constants,
-    defaults and closure, and by the globals that it reads; a class by its members, bases and
-    metaclass. A module of the user's own counts by its code, with every own module that it
-    imports: also if the import stands inside a function, or is `importlib.import_module` with the
-    name written out. File names, line numbers and comments do not count. What is installed
-    (Python, its packages and this one) counts by name.
+    defaults and closure, and by the globals that it reads; a class counts by its members, bases and
+    metaclass. A module of the user's own counts by its code, together with all of the user's
+    modules that it imports, even if the import is inside a function, or is a call of
+    `importlib.import_module` with the name written out. File names, line numbers and comments do
+    not count. What is installed (Python, its packages and this one) counts by name.
 
     Some changes cannot be seen:
 
     - the content of files and of environment variables that the code reads;
     - functions, modules and attributes whose names are computed at run time or come from
-      data, and what `exec` and `eval` are given as text;
-    - installed code that was changed in place or patched, compiled extensions that were built
-      anew, and libraries that are loaded through `ctypes`;
-    - a module that was edited after its import, for functions and classes that the caller took
-      from it by name: these count as they were imported;
+      data, and the text that is given to `exec` and `eval`;
+    - installed code that was changed in place or patched, compiled extensions that were rebuilt,
+      and libraries that are loaded through `ctypes`;
+    - edits to a module after its import, as far as functions and classes are concerned that the
+      caller imported from it by name: these count as they were imported;
     - the order of the members of a class.
 
     Parameters

@@ -128,7 +128,8 @@ def keep_workers(workers: list[Worker]) -> None:
 def stop_workers() -> None:
     """End the worker processes that are kept for the next call of `generate_swarm`.
 
-    They end by themselves after an idle minute, and with the Python process that started them.
+    Without this call they end after an idle minute, or when the Python process that started them
+    ends.
     """
     with _kept_lock:
         workers, _kept[:] = [*_kept], []

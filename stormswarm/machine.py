@@ -95,14 +95,14 @@ class Measurement:
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Label -> two values between which the true median lies with 95 % confidence.
 
-        Fewer than six rounds cannot say so much; then it is their whole range.
+        Fewer than six rounds cannot reach this confidence; then it is their whole range.
         """
         return {label: _interval(values) for label, values in self.values.items()}
 
     def compare(self, first: str, second: str) -> str:
         """Say in words which of two takes less time, if the machine can show a difference.
 
-        It shows one if the rank sum test of Mann and Whitney (1947) would find so clear an order
+        There is one if the rank sum test of Mann and Whitney (1947) would find such a clear order
         of the seconds in at most one of twenty comparisons of equal calls.
         """
         one, other = self.values[first], self.values[second]
@@ -133,19 +133,20 @@ def measure(
 ) -> Measurement:
     """Time several calls in rounds, so that a slow moment of the machine hits all of them.
 
-    Every round makes each call once; every second round goes through them backwards. The first
-    round warms up and is not counted.
+    Every round makes each call once, and every second round makes them in reverse order. The first
+    round is a warm-up and is not counted.
 
     Parameters
     ----------
     calls : dict
         Label -> a callable without arguments.
     seconds : float, optional
-        Begin no round that would end later than this, as far as the last one tells.
+        No round begins that would end later than this, judging by the last one.
     precision : float, optional
-        End when the interval of every median is narrower than this share of the median.
+        Measuring ends when the interval of every median is narrower than this share of the median.
     rounds : int, optional
-        The fewest rounds to count, even if the time is up. Fewer than four never show a difference.
+        The smallest number of rounds to count, even if the time is up. Fewer than four rounds never
+        show a difference.
 
     Returns
     -------
@@ -228,18 +229,18 @@ NUMBERS = 1_000_000  # about a twentieth of a second
 def measure_limit(processes: int = 2, seconds: float = 8.0) -> float:
     """Return how many times as fast bare processes do the same work as one of them.
 
-    The work is a loop in plain Python that adds numbers, in Python processes that have nothing to
-    do with each other and have started before. If all cores were independent it would be as many
-    times as fast as there are cores for the processes. Cores that share caches, memory, a clock
-    or a physical core bring less, and so do other programs that run meanwhile. One process and all
-    of them work in turns; the answer is the median of what the rounds say.
+    The work is a loop in plain Python that adds numbers, in independent Python processes that have
+    been started before. If cores did not affect each other, the processes would be as many times as
+    fast as there are cores for them. Cores that share caches, memory, a clock or a physical core
+    achieve less, and so do cores that are also used by other programs. One process and all of them
+    work in turns; the answer is the median over the rounds.
 
     Parameters
     ----------
     processes : int, optional
         Number of processes.
     seconds : float, optional
-        Time to measure, see `measure`.
+        Time to measure; see `measure`.
     """
     processes = check_integer(processes, "processes", least=1)
     with ExitStack() as stack:

@@ -81,9 +81,9 @@ class MovingPicture:
     Attributes
     ----------
     description : str
-        What the picture shows, for those who do not see it.
+        What the picture shows, for readers who cannot see it.
     html : str
-        A piece of a page. It holds a still picture, and what is needed to set it in motion.
+        A part of a web page, with a still picture and what is needed to animate it.
     """
 
     description: str
@@ -112,9 +112,9 @@ def animate_storm(
     scenario : str
         A name in `SCENARIOS`.
     title : str
-        What to see.
+        What there is to see.
     limit : float
-        Flow above which a pipe is drawn in orange, in the network's units.
+        Flow, in the network's units, above which a pipe is drawn in orange.
     hours : pair of float, optional
         The part that is shown, in hours since the simulation began. Default: all of it.
 

@@ -20,7 +20,7 @@ COLORS = ("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#00
 def plot_hydrographs(
     runs: dict[str, Run], series: Sequence[str], axes: "Sequence[Axes] | None" = None
 ) -> "Sequence[Axes]":
-    """Draw series of one run or more: a panel per series, a line per run.
+    """Draw time series of one or more runs: a panel per series, a line per run.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def _find_series(run, name):
 def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
     """Draw a scenario's network as a map: basins, valves, pipes and outfall.
 
-    A valve, whatever a controller may move, is a line with a mark at both ends.
+    A valve, that is, anything that a controller may move, is a line with a mark at each end.
 
     Parameters
     ----------

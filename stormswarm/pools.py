@@ -1,4 +1,4 @@
-"""Where do jobs run: in worker processes of the helper's own, or in an executor of the caller's?
+"""Where do jobs run: in the helper's own worker processes, or in the caller's executor?
 
 A pool is a context manager with four methods. `open(packed, jobs)` hands it the packed jobs and
 says how many of them it will be given, `room()` says how many more it takes now, `start(call)`

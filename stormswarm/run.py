@@ -33,13 +33,13 @@ class Run:
     steps : int
         Routing steps that the engine took.
     seconds : float
-        Wall time of the run in seconds, opening and closing of the engine included.
+        Wall time of the run in seconds, including the opening and closing of the engine.
     hydrographs : dict
         Time series with a row per step: ``time``, an array of datetime64, and ``states``,
         ``actions`` and ``targets``, each a dict from name (``"depthN P1"``, the valve's name,
         ``"flow 8"``) to an array of floats in the network's units. ``time`` and ``states``
         are what the controller saw before the step, ``actions`` what it answered (NaN where
-        it left the valves), ``targets`` what pystorms measured after the step.
+        it left the valves as they were), ``targets`` what pystorms measured after the step.
     """
 
     performance: float

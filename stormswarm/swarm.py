@@ -26,10 +26,10 @@ class Swarm(list):
         Wall time of the whole swarm in seconds.
     timeline : list of dict
         A record per job: ``job`` (index), ``name``, ``scenario``, ``host`` (name of the machine
-        that ran it), ``worker`` (counted from 0 in the order of their first start), ``start`` and
-        ``stop`` (seconds since the swarm began, by the clock of that machine) and ``error`` (text,
-        None if all went well). Host, worker and times are None for a job that never started, or
-        whose result was on the checkpoint.
+        that ran it), ``worker`` (number of the worker process, from 0 in the order of their first
+        start), ``start`` and ``stop`` (seconds since the swarm began, by the clock of that machine)
+        and ``error`` (text, None if all went well). Host, worker and times are None for a job that
+        never started, or whose result was in the checkpoint.
     failures : dict
         Index of a failed job -> its exception.
     """
@@ -53,7 +53,8 @@ class SwarmError(RuntimeError):
     Attributes
     ----------
     results : Swarm
-        All results there are; `results.failures` holds the exceptions by job.
+        The results, with an exception in the place of each failed job; `results.failures` maps
+        the numbers of these jobs to their exceptions.
     """
 
     def __init__(self, results: Swarm):

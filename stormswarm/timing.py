@@ -28,14 +28,14 @@ def makespan_bound(seconds: Sequence[float], processors: int) -> float:
     Raises
     ------
     TypeError, ValueError
-        `processors` is no integer or below 1, or a duration is negative or not finite.
+        `processors` is not an integer or is below 1, or a duration is negative or not finite.
     """
     seconds, processors = check_durations(seconds), check_integer(processors, "processors", least=1)
     return max(max(seconds, default=0.0), math.fsum(seconds) / processors)
 
 
 def makespan(seconds: Sequence[float], processors: int) -> float:
-    """Return the wall time in seconds of the jobs in this order.
+    """Return the wall time in seconds if the jobs start in this order.
 
     Each job goes to the processor that is free first. Parameters and errors are those of
     `makespan_bound`.
@@ -59,18 +59,18 @@ def check_durations(seconds: Sequence[float]) -> list[float]:
 def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
     """Split the wall time of a swarm into work, start, slow-down and waiting.
 
-    The parts follow the worker that ended last, because the swarm waited for it. The first two are
-    its chain of work, as long as its jobs take alone: an even share of all work, and what the chain
-    is longer than that because jobs cannot be divided. *Start* is the time before its first job.
-    *Slower side by side* is what its jobs took longer than alone; it is below zero if they took
-    less. *Waiting* is the rest: between two jobs, and until the results were there.
+    The parts are those of the worker process that ended last, because the swarm waited for it. The
+    first two are the time that its jobs take when each runs alone: an *even share* of all work, and
+    the excess over it, which arises because jobs cannot be divided. *Start* is the time before its
+    first job. *Slower side by side* is how much longer its jobs took than alone; it is below zero
+    if they took less time. *Waiting* is the rest: between two jobs, and until the results arrived.
 
     Parameters
     ----------
     swarm : Swarm
         A swarm whose jobs have all run.
     alone : sequence
-        For each job its duration in seconds when it ran alone, or the durations of several
+        For each job, its duration in seconds when it ran alone, or the durations of several
         repetitions, of which the median is taken.
 
     Returns
@@ -81,7 +81,7 @@ def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
     Raises
     ------
     ValueError
-        `alone` has not a duration for each job, or a job has not run.
+        `alone` does not have a duration for each job, or a job has not run.
     """
     alone, workers = _medians(swarm, alone), _jobs_by_worker(swarm)
     last = max(workers.values(), key=lambda records: max(r["stop"] for r in records))
@@ -98,7 +98,7 @@ def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
 
 
 def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
-    """Say in words, made from the numbers, what kept a swarm from an even share of the work.
+    """Say in words why a swarm took longer than an even share of the work.
 
     Parameters and errors are those of `split_seconds`. Give several repetitions of each duration
     if you can: their spread tells whether the machine held its speed.

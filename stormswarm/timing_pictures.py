@@ -22,7 +22,7 @@ PART_COLORS = {
 
 
 def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = None) -> "Axes":
-    """Draw when each worker ran which job: a bar per job, coloured by the job's name.
+    """Draw when each worker process ran which job: a bar per job, coloured by the job's name.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = 
     ax : matplotlib.axes.Axes, optional
         Default: a new figure.
     bound : float, optional
-        Wall time in seconds to mark with a line, from `makespan_bound` of serial durations.
+        Wall time in seconds to mark with a line: the `makespan_bound` of serial durations.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = 
 def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) -> "Axes":
     """Draw the parts of wall times as stacked bars, each bar as long as its wall time.
 
-    A part below zero, for jobs that took less time than alone, is taken off the parts before it.
+    A part below zero, for jobs that took less time than alone, shortens the parts before it.
 
     Parameters
     ----------
@@ -120,12 +120,13 @@ def plot_speedup_table(
     Parameters
     ----------
     speed_ups, ideals : dict
-        Label of the row -> how many times as fast it was, and could be at the bound.
+        Label of the row -> how many times as fast it was, and how many times it could be at the
+        bound.
     ax : matplotlib.axes.Axes
     ranges : dict, optional
         Label -> lowest and highest speed-up, drawn as a pale bar.
     hollow : sequence of str, optional
-        Rows whose two times belong to different work; their dots are hollow.
+        Rows whose serial and parallel times belong to different work; their dots are hollow.
     limit : float, optional
         Speed-up of bare processes, from `measure_limit`, drawn as a dashed line.
 
@@ -163,7 +164,7 @@ def plot_speedup(
     Parameters
     ----------
     processors : sequence of int
-        Numbers of processors, the first is usually 1.
+        Numbers of processors, of which the first is usually 1.
     seconds : sequence of sequence of float
         For each of them, the wall times in seconds of the repetitions.
     bounds : sequence of float, optional
