@@ -42,7 +42,7 @@ lint: $(READY) ## check style and format of code and notebooks
 bench: $(READY) ## time the helper against the published way and other pools (PEERS=1: these alone, QUICK=1: shorter, LONG=1: and 10,000 jobs, CLUSTER=1: dask, ROUNDS=n)
 	@PEERS=$(PEERS) QUICK=$(QUICK) LONG=$(LONG) CLUSTER=$(CLUSTER) ROUNDS=$(ROUNDS) $(BIN)/python -m benchmarks.run
 
-record: $(READY) ## time the page's job sets on this machine, for docs/records (FORCE=1: although it is busy)
+record: $(READY) ## time the page's job sets on this machine, for docs/records (FORCE=1: even if it is busy)
 	@FORCE=$(FORCE) QUICK=$(QUICK) $(BIN)/python -m benchmarks.record
 
 docs: $(READY) ## build the site into build/site: notebooks, guides, timings, API
