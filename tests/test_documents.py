@@ -18,6 +18,7 @@ import nbformat
 import psutil
 import pytest
 from bs4 import BeautifulSoup
+from check_outputs import read_text
 from conftest import ROOT, blocks
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
@@ -368,8 +369,7 @@ def test_binder_installs_the_lock_on_a_python_that_is_supported():
 def test_the_numbers_of_the_reproduced_page_are_those_of_notebook_02():
     notebook = nbformat.read(ROOT / "notebooks" / "02_serial_versus_parallel.ipynb", as_version=4)
     said = "\n".join(
-        cell.source + "".join(output.get("text", "") for output in cell.get("outputs", []))
-        for cell in notebook.cells
+        cell.source + "".join(map(read_text, cell.get("outputs", []))) for cell in notebook.cells
     )
     page = (ROOT / "docs" / "reproduce.md").read_text("utf-8")
     scores = re.findall(r"\d{4,}\.\d{4,}|\d{6,}\.\d+|\d{10,}|\b25\d{3}\b|\b9361\b", page)
