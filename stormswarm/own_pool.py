@@ -21,7 +21,7 @@ from stormswarm.kept_workers import (
 IDLE_SECONDS = 60.0  # a worker process that hears nothing for so long ends
 LOOK_EVERY = 1.0  # seconds; on Windows nothing else lets Ctrl-C through
 PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bury
-QUICK = 0.005  # seconds; so much work a worker process gets ahead of time, if its jobs are short
+QUICK = 0.005  # seconds of work that a worker process may be sent ahead of time
 AHEAD = 16  # jobs, at most
 SMALL = 4096  # bytes of jobs that are sent ahead; more might not fit into the pipe
 _numbers = itertools.count(1)
@@ -147,7 +147,7 @@ class OwnPool:
         """
         return min(
             AHEAD,
-            QUICK / max(worker.seconds, 1e-6),
+            int(QUICK / max(worker.seconds, 1e-6)),
             len(self.waiting) // (2 * self.processors),
             self.tasks_per_child - worker.ended - 1,
         )

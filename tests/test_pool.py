@@ -569,3 +569,10 @@ def test_long_jobs_behind_many_quick_ones_are_shared_among_the_workers():
 def test_quick_jobs_with_much_to_send_and_much_to_answer_do_not_fill_the_pipe():
     jobs = [bytes([number]) * 50_000 for number in range(60)]
     assert generate_swarm(jobs, lambda job: job * 10, 2) == [job * 10 for job in jobs]
+
+
+def test_no_job_waits_behind_a_long_one():
+    """The two jobs before it take too long for anything to be sent ahead."""
+    swarm = generate_swarm([0.02, 0.02, 2.0] + [0.02] * 9, time.sleep, 2)
+    stops = [record["stop"] for record in swarm.timeline]
+    assert max(stops) == stops[2]
