@@ -27,11 +27,10 @@ def serve(pipe: Connection, root: str) -> None:
     """Run the jobs that come through the pipe, until it is closed or silent for a long time.
 
     A call of `generate_swarm` begins with its number, its scratch folder, and how many seconds
-    of silence are a long time. The worker process
-    answers with that number if it can serve the call; it ends if a module of the user's own that
-    it has loaded has changed on disk since. Then come jobs, each with those of its pickled parts
-    that this process does not have yet. Several may wait in the pipe while one runs; each is
-    answered before the next one begins.
+    of silence are a long time. The worker process answers with that number if it can serve the
+    call; it ends if a module of the user's own that it has loaded has changed on disk since. Then
+    come jobs, each with those of its pickled parts that this process does not have yet. Several may
+    wait in the pipe while one runs; each is answered before the next one begins.
     """
     Caller.root = root  # of the call that has started this process
     end_with_caller()
