@@ -63,6 +63,7 @@ def stop(programs):
         for program in programs:
             if program.poll() is None:
                 program.kill()
+                program.wait()
 
 
 def main():
