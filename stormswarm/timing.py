@@ -135,15 +135,16 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
             f"(spread {100 * spread:.0f} %): run it again."
         )
     number = "two" if workers == 2 else str(workers)
-    runs = break_even(statistics.fmean(alone), parts[START] + parts[WAITING], workers, ratio)
+    before = parts[START] + parts[WAITING]
+    runs = break_even(statistics.fmean(alone), before, workers, ratio)
     if workers == 1:
         said.append("One process runs one job after the other, so there is nothing to gain.")
     elif runs is None:
         said.append(f"At this slow-down {number} processes do not pay, however many the runs.")
     else:
         said.append(
-            f"From about {runs} runs of this length on, {number} processes pay here, and the start "
-            "that you see is counted."
+            f"From about {runs} runs of this length on, {number} processes pay here. This includes "
+            f"{before:.2f} s for start and waiting."
         )
     return "\n".join(said)
 

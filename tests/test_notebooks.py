@@ -190,9 +190,8 @@ def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(r
     )
     table = nbformat.v4.new_code_cell("print('the', 'table')", metadata={"tags": ["summary"]})
     solution = nbformat.v4.new_code_cell("secret = 42", metadata={"tags": ["solution"]})
-    done, page = run_notebook(
-        nbformat.v4.new_markdown_cell("# A title\n\nAn opening"), figure, table, solution
-    )
+    opening = "# A title\n\nAn opening, with [the next one](next.ipynb#start)"
+    done, page = run_notebook(nbformat.v4.new_markdown_cell(opening), figure, table, solution)
     assert done.returncode == 0, done.stderr
     assert "the table\n" in done.stdout
     assert "small.html" in done.stdout
@@ -209,6 +208,8 @@ def test_the_main_job_writes_one_page_without_a_network_and_prints_the_summary(r
     assert "data:image/png;base64," in page
     assert re.findall(r"""(?:src|href|import)\s*[=(]\s*["']?(?:https?:)?//[^"' )]+""", page) == []
     assert "<script src" not in page
+    links = [link["href"] for link in parsed.select("a[href]") if link.text != "¶"]
+    assert links == ["../next.ipynb#start"]  # the page is one folder below the notebook
 
 
 def test_the_main_job_shows_a_table_on_its_page_and_prints_it_as_text(run_notebook):

@@ -9,6 +9,8 @@ The notebook itself is left as it is.
 """
 
 import copy
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -74,7 +76,8 @@ def with_result_first(notebook):
 def write_page(notebook, page, folder):
     """Write the notebook, outputs included, as one HTML file that needs no network.
 
-    Pictures that its text shows are looked for from `folder` on.
+    Pictures that its text shows are looked for from `folder` on, and so are the files to which it
+    links.
     """
     notebook = with_result_first(notebook)
     exporter = HTMLExporter(
@@ -83,6 +86,8 @@ def write_page(notebook, page, folder):
     body, _ = exporter.from_notebook_node(
         notebook, {"metadata": {"name": page.stem, "path": str(folder)}}
     )
+    way = os.path.relpath(folder, page.parent).replace(os.sep, "/")
+    body = re.sub(r'<a href="(?![a-z]+:|[#/])', f'<a href="{way}/', body)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(body, encoding="utf-8")
 
