@@ -308,7 +308,7 @@ def report(result):
     )
     seconds = result["seconds"]
     lines += [
-        f"The model, for jobs of {statistics.fmean(seconds):.2f} s on the average, the longest of "
+        f"The model, for jobs of {statistics.fmean(seconds):.2f} s on average, the longest of "
         f"{max(seconds):.2f} s:",
         "",
     ]
@@ -318,12 +318,12 @@ def report(result):
         for cores, row in result["table"].items()
     ]
     lines += table(("cores", *(f"{jobs:,} jobs" for jobs in JOBS)), *rows)
-    busy = [f"{cores:,} cores by jobs of {cores * costs['serial']:.2f} s" for cores in CORES[1:]]
+    busy = [f"{cores:,} cores with jobs of {cores * costs['serial']:.2f} s" for cores in CORES[1:]]
     alone = max(costs["caller"], costs["scheduler"])
     lines += [
         f"The replay of every job differs from the model by at most {result['replay']:.1%}. "
-        f"{jobs_per_second(costs):.0f} empty jobs a second pass through the scheduler here, which "
-        f"keeps busy {', '.join(busy)} or longer. With a core for itself, the slower of scheduler "
+        f"{jobs_per_second(costs):.0f} empty jobs a second pass through the scheduler here. That "
+        f"is enough for {', '.join(busy)} or longer. With a core for itself, the slower of scheduler "
         f"and caller could do up to {1 / alone:.0f} a second.",
         "",
         f"Runs of gamma that return their hydrographs, {HYDROGRAPHS} MiB each, come back at "

@@ -105,12 +105,12 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
             ax.plot(*np.transpose([places[start], places[end]]), label=once, **look)
     basins = [basin for basin, *_ in read_section(network, "STORAGE")]
     outfalls = [outfall for outfall, *_ in read_section(network, "OUTFALLS")]
-    for label, nodes, marker, color in (
-        ("basin", basins, "s", "#0072B2"),
-        ("outfall", outfalls, "v", "black"),
+    for label, nodes, marker, color, zorder in (
+        ("basin", basins, "s", "#0072B2", 2),
+        ("outfall", outfalls, "v", "black", 4),  # above the valve that may end there
     ):
         points = np.reshape([places[node] for node in nodes], (-1, 2))
-        ax.plot(*points.T, marker, color=color, markersize=11, label=label)
+        ax.plot(*points.T, marker, color=color, markersize=11, label=label, zorder=zorder)
     for basin in basins:
         ax.annotate(basin, places[basin], (0, 9), textcoords="offset points", ha="center")
     ax.set_title(f"{scenario}: {len(basins)} basins, {len(valves)} valves", loc="left")

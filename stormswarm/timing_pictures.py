@@ -60,14 +60,16 @@ def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = 
             ax.text(**place, s=f"job {record['job']}", ha="center", va="center", bbox=box)
     if bound is not None:
         legend[f"bound: {bound:.1f} s"] = ax.axvline(bound, color="black", linestyle="--")
-    ax.set(xlabel="seconds since the swarm began", ylabel="worker", yticks=range(workers))
+    ax.set(xlabel="seconds since the swarm began", ylabel="worker process", yticks=range(workers))
     ax.set(xlim=(0, 1.02 * max(swarm.seconds, bound or 0.1)), ylim=(workers - 0.5, -0.5))
     if 0 < len(legend) <= len(COLORS):
         ax.figure.legend(legend.values(), legend.keys(), loc="outside right center")
     return ax
 
 
-def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) -> "Axes":
+def plot_seconds(
+    splits: dict[str, dict[str, float]], ax: "Axes | None" = None, shares: bool = False
+) -> "Axes":
     """Draw the parts of wall times as stacked bars, each bar as long as its wall time.
 
     A part below zero, for jobs that took less time than alone, shortens the parts before it.
@@ -78,6 +80,8 @@ def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) 
         Label of the bar -> parts in seconds, as `split_seconds` returns them.
     ax : matplotlib.axes.Axes, optional
         Default: a new figure.
+    shares : bool, optional
+        If True, all bars are equally long, and the parts are shares of the wall time.
 
     Returns
     -------
@@ -90,10 +94,13 @@ def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) 
     ends = [sum(parts.values()) for parts in splits.values()]
     for part, color in reversed(PART_COLORS.items()):  # the bars of later parts lie below
         reach = [_reach(parts, part) for parts in splits.values()]
+        if shares:
+            reach = [100 * one / end for one, end in zip(reach, ends, strict=True)]
         ax.barh(list(splits), reach, color=color, edgecolor="black", height=0.6, label=part)
     for row, end in enumerate(ends):
-        ax.text(end, row, f" {end:.2f} s", va="center")
-    ax.set(xlabel="seconds", xlim=(0, 1.12 * max(ends)), ylim=(len(splits) - 0.5, -0.5))
+        ax.text(100 if shares else end, row, f" {end:.2f} s", va="center")
+    ax.set(xlabel="percent of the wall time" if shares else "seconds")
+    ax.set(xlim=(0, 112 if shares else 1.12 * max(ends)), ylim=(len(splits) - 0.5, -0.5))
     handles, labels = ax.get_legend_handles_labels()
     columns = {"loc": "outside lower center", "ncols": 3}
     ax.figure.legend(handles[::-1], labels[::-1], **columns)
@@ -169,6 +176,7 @@ def plot_speedup(
         For each of them, the wall times in seconds of the repetitions.
     bounds : sequence of float, optional
         For each of them, the wall time in seconds that no schedule beats, from `makespan_bound`.
+        The speed-up that it allows is drawn as a flat mark.
     ax : matplotlib.axes.Axes, optional
         Default: a new figure.
     limit : float, optional
@@ -191,7 +199,8 @@ def plot_speedup(
     ax.errorbar(processors, middle, spread.T, fmt="o-", capsize=3, **line)
     if bounds is not None:
         most = [base / bound for bound in bounds]
-        ax.plot(processors, most, "_", color=line["color"], markersize=18, markeredgewidth=2)
+        mark = {"color": line["color"], "markersize": 18, "markeredgewidth": 2}
+        ax.plot(processors, most, "_", label=f"bound of {line['label']}", **mark)
     if limit is not None:
         ax.axhline(limit, color="black", linestyle="--", label="bare processes on all cores")
     ax.set(xlabel="processes", ylabel="speed-up", xticks=processors, ylim=(0, None))
