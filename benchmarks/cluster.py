@@ -323,8 +323,8 @@ def report(result):
     lines += [
         f"The replay of every job differs from the model by at most {result['replay']:.1%}. "
         f"{jobs_per_second(costs):.0f} empty jobs a second pass through the scheduler here. That "
-        f"is enough for {', '.join(busy)} or longer. With a core for itself, the slower of scheduler "
-        f"and caller could do up to {1 / alone:.0f} a second.",
+        f"is enough for {', '.join(busy)} or longer. With a core for itself, the slower of "
+        f"scheduler and caller could do up to {1 / alone:.0f} a second.",
         "",
         f"Runs of gamma that return their hydrographs, {HYDROGRAPHS} MiB each, come back at "
         f"{jobs_per_second(costs, HYDROGRAPHS * MEBIBYTE):.1f} a second at most, whatever the "
