@@ -27,7 +27,7 @@ run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (tw
 	@$(BIN)/python tools/run_notebook.py notebooks/02_serial_versus_parallel.ipynb
 
 check: lint ## run lint and the quick tests (a few minutes)
-	@$(BIN)/python -m pytest -m "not slow and not weekly"
+	@$(BIN)/python -m pytest -m "not slow and not weekly" --numprocesses=2 --dist=loadfile
 
 test: lint ## run every check: lint, tests and notebooks (a quarter of an hour; WEEKLY=1: what is slower still)
 	@WEEKLY=$(WEEKLY) $(BIN)/python tools/run_checks.py

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 NBVAL = [
     *("--nbval", "--nbval-current-env"),
     *("--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")),
+    *("-p", "check_notebooks"),  # by name, so that other processes of pytest find it as well
 ]
 
 
@@ -44,7 +45,7 @@ def main(arguments):
     """Check the notebooks that are named, or all; options are pytest's. Return the exit code."""
     if all(argument.startswith("-") for argument in arguments):
         arguments = [*arguments, str(ROOT / "notebooks")]
-    return pytest.main([*NBVAL, *arguments], plugins=[sys.modules[__name__]])
+    return pytest.main([*NBVAL, *arguments])
 
 
 if __name__ == "__main__":
