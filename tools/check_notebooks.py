@@ -22,14 +22,14 @@ NBVAL = [
 
 
 def pytest_itemcollected(item):
-    """Let a `%%timeit` cell run once, and `measure` two rounds, before nbval executes the cell."""
+    """Let a `%%timeit` cell run once, and other timings two rounds, before nbval runs the cell."""
     # Their seconds are masked, so repetitions would check nothing. The numbers are replaced in the
     # source and, where the number of runs stands there, in the stored text that nbval compares;
     # every other character is compared as it is stored. All this is in memory: no file is changed.
     cell = getattr(item, "cell", None)
     if not cell or os.environ.get("WEEKLY"):
         return
-    if "measure(" in cell.source:
+    if re.search(r"\b(measure|time_in_turn)\(", cell.source):
         for argument, value in (("seconds", 1), ("rounds", 2)):
             cell.source = re.sub(rf"\b{argument}=\d+", f"{argument}={value}", cell.source)
     timed = re.match(r"%%timeit\b.* -r (\d+)\b", cell.source)
