@@ -26,7 +26,7 @@ $(READY): requirements.txt pyproject.toml
 run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (two minutes)
 	@$(BIN)/python tools/run_notebook.py notebooks/02_serial_versus_parallel.ipynb
 
-check: lint ## run lint and the quick tests (a few minutes)
+check: lint ## run lint and the quick tests (about two minutes)
 	@$(BIN)/python -m pytest -m "not slow and not weekly" --numprocesses=2 --dist=loadfile
 
 test: lint ## run every check: lint, tests and notebooks (a quarter of an hour; WEEKLY=1: what is slower still)

@@ -71,6 +71,12 @@ def test_no_stored_number_contradicts_the_text(path):
     ("good", "bad", "rule"),
     [
         (["1.5 s ± 150 ms" + TIMEIT], ["1.5 s ± 151 ms" + TIMEIT], "a tenth of the mean"),
+        (
+            ["bare processes on all cores: 1.90x as fast as one\n", "2   99 %   78 %\n"],
+            ["bare processes on all cores: 1.06x as fast as one\n", "2   97 %   50 %\n"],
+            "97 % of 2 processes is above the limit 1.06x",
+        ),
+        (["(spread 20 %)"], ["The machine changed its speed: run it again."], "run it again"),
         (["1min 5s ± 6 s" + TIMEIT], ["2.1 ms ± 245 µs" + TIMEIT], "a tenth of the mean"),
         (
             [TWO_ORDERS.format(50, 45)],

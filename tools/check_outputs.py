@@ -17,6 +17,7 @@ PAIR = re.compile(rf"(?m)^{N} +{V} s +{V} s +{V}x +{V}x +{V}$")
 RATIOS = re.compile(rf"(?m)^{N} +{V} s +{V}x$")  # rows of a table of seconds and ratios
 STEP = re.compile(rf"(?m)^{N} +{V} s +{V}x \({V}x to {V}x\)$")
 AS_LONG = re.compile(rf"(?m)^{N} +{V} s +{V} s +{V}x \({V}x to {V}x\)$")
+EFFICIENCY = re.compile(r"(?m)^(\d+) +(\d+) % +(\d+) %$")  # processes, and two job sets
 REMOTE = re.compile(rf"local pool +{V} ms.*\ndask +{V} ms.*\nratio: {V}x")
 
 
@@ -41,6 +42,8 @@ def check(text: str, known: dict) -> Iterator[str]:
     known["rows"] |= {label: row for label, *row in ROW.findall(text)}
     for limit in LIMIT.findall(text):
         known["limit"] = float(limit)
+    if "run it again" in text.lower():  # as `explain_seconds` does after a change of speed
+        yield "it asks its reader to run it again"
     for mean, deviation in TIMEIT.findall(text):
         if _seconds(deviation) > 0.1 * _seconds(mean):
             yield f"{mean} ± {deviation}: the deviation is more than a tenth of the mean"
@@ -75,6 +78,10 @@ def _speed_ups(text, limit):
             yield from _divided(rows[0][1], value, ratio)
             if what.startswith("two dozen runs") and float(ratio) > A_LITTLE * limit:
                 yield f"{ratio}x as fast on all cores is above the limit {limit}x"
+    for processes, *efficiencies in EFFICIENCY.findall(text):
+        for efficiency in efficiencies:
+            if int(processes) * int(efficiency) / 100 > A_LITTLE * max(limit, 1):
+                yield f"{efficiency} % of {processes} processes is above the limit {limit}x"
     for _, rows in _tables(text, "work done per time compared with one process"):
         for processes, _, ratio in rows:
             if float(ratio) > A_LITTLE * int(processes):
