@@ -3,8 +3,7 @@
 Usage: python tools/run_checks.py
 
 Each line says which of the three lanes it comes from, and their closing lines are repeated at the
-end. Code and notebooks have two processes each, which take one file after the other, because tests
-spend much of their time waiting. The tests in the lane of the site share one built site.
+end. The tests in the lane of the site share one built site, and often wait for a browser.
 WEEKLY=1 in the environment adds what is too slow for every day: the tests that are marked
 `weekly`, and every repetition of the notebooks' timings.
 """
@@ -21,12 +20,11 @@ ROOT = Path(__file__).resolve().parent.parent
 COLOR = f"--color={'yes' if sys.stdout.isatty() else 'auto'}"
 WEEKLY = ["-m", ""] if os.environ.get("WEEKLY") else []  # with them, no test is left out
 PYTEST = [sys.executable, "-m", "pytest", COLOR, *WEEKLY]
-TWO = ["--numprocesses=2", "--dist=loadfile"]
 SITE = [f"tests/test_{name}.py" for name in ("browser", "documents", "words")]
 LANES = {
-    "code": [*PYTEST, *TWO, "--durations=30", *(f"--ignore={file}" for file in SITE)],
+    "code": [*PYTEST, "--durations=30", *(f"--ignore={file}" for file in SITE)],
     "site": [*PYTEST, "--durations=10", *SITE],
-    "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, *TWO, "--durations=5"],
+    "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, "--durations=5"],
 }
 PATIENCE = 60  # seconds in which an interrupted lane may tidy up
 
