@@ -7,7 +7,8 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `timing_pictures`: how do I draw where the seconds went?
 - `pictures`: how do I draw a storm?
 - `timing`: how fast could it have been, and where did the seconds go?
-- `machine`: which machine is this, and what difference can it show?
+- `measuring`: how long do several calls take, and what difference can the machine show?
+- `machine`: which machine is this, and how much can it do at once?
 - `tables`: how do I show a table?
 - `swarm`: in which order do jobs start, and what becomes of their results?
 - `checkpoint`: which results need not be computed again?
@@ -38,7 +39,8 @@ from stormswarm.controllers import ConstantOpening, EqualFilling
 from stormswarm.engine import private_engine
 from stormswarm.failures import NO_HYDROGRAPHS_IN_A_CHECKPOINT
 from stormswarm.kept_workers import stop_workers
-from stormswarm.machine import describe_machine, measure, measure_limit
+from stormswarm.machine import describe_machine
+from stormswarm.measuring import measure, measure_limit
 from stormswarm.moving_pictures import animate_storm
 from stormswarm.pictures import COLORS, LINE_COLORS, plot_hydrographs, plot_network
 from stormswarm.pools import choose_pool

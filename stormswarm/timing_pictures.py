@@ -67,7 +67,9 @@ def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = 
     return ax
 
 
-def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) -> "Axes":
+def plot_seconds(
+    splits: dict[str, dict[str, float]], ax: "Axes | None" = None, shares: bool = False
+) -> "Axes":
     """Draw the parts of wall times as stacked bars, each bar as long as its wall time.
 
     A part below zero, for jobs that took less time than alone, shortens the parts before it.
@@ -78,6 +80,8 @@ def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) 
         Label of the bar -> parts in seconds, as `split_seconds` returns them.
     ax : matplotlib.axes.Axes, optional
         Default: a new figure.
+    shares : bool, optional
+        If True, all bars are equally long, and the parts are shares of the wall time.
 
     Returns
     -------
@@ -90,10 +94,13 @@ def plot_seconds(splits: dict[str, dict[str, float]], ax: "Axes | None" = None) 
     ends = [sum(parts.values()) for parts in splits.values()]
     for part, color in reversed(PART_COLORS.items()):  # the bars of later parts lie below
         reach = [_reach(parts, part) for parts in splits.values()]
+        if shares:
+            reach = [100 * one / end for one, end in zip(reach, ends, strict=True)]
         ax.barh(list(splits), reach, color=color, edgecolor="black", height=0.6, label=part)
     for row, end in enumerate(ends):
-        ax.text(end, row, f" {end:.2f} s", va="center")
-    ax.set(xlabel="seconds", xlim=(0, 1.12 * max(ends)), ylim=(len(splits) - 0.5, -0.5))
+        ax.text(100 if shares else end, row, f" {end:.2f} s", va="center")
+    ax.set(xlabel="percent of the wall time" if shares else "seconds")
+    ax.set(xlim=(0, 112 if shares else 1.12 * max(ends)), ylim=(len(splits) - 0.5, -0.5))
     handles, labels = ax.get_legend_handles_labels()
     columns = {"loc": "outside lower center", "ncols": 3}
     ax.figure.legend(handles[::-1], labels[::-1], **columns)

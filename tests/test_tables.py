@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
-from stormswarm.machine import Measurement
+from stormswarm.measuring import Measurement
 from stormswarm_utils import Table
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.common import first_hour
-from stormswarm import machine as machine_room
-from stormswarm.machine import NO_DIFFERENCE, Measurement
+from stormswarm import measuring
+from stormswarm.measuring import NO_DIFFERENCE, Measurement
 from stormswarm.timing import EVEN, SLOWER, START, UNEVEN, WAITING, break_even
 from stormswarm_utils import (
     ConstantOpening,
@@ -234,7 +234,12 @@ def test_parts_are_drawn_as_one_bar_of_the_wall_time():
     axes = plot_seconds(splits)
     lengths = [[bar.get_width() for bar in container] for container in axes.containers]
     assert lengths[::-1] == [[3, 7.5], [4, 10.5], [5, 10.5], [7, 10.5], [7.5, 10.5]]
-    plt.close(axes.figure)
+    axes = plot_seconds(splits, shares=True)
+    lengths = [[bar.get_width() for bar in container] for container in axes.containers]
+    assert np.allclose(lengths[0], [100, 100])
+    assert np.allclose(lengths[-1], [300 / 7.5, 750 / 10.5])
+    assert [text.get_text() for text in axes.texts] == [" 7.50 s", " 10.50 s"]
+    plt.close("all")
 
 
 # Measuring ----------------------------------------------------------------------------
@@ -256,7 +261,7 @@ def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
 
 def test_measuring_ends_when_the_intervals_are_narrow(monkeypatch):
     clock = iter(range(10_000))
-    monkeypatch.setattr(machine_room.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: next(clock))
     measured = measure({"a": lambda: None}, seconds=1e9)
     assert measured.ended_by == "precision"
     assert measured.values == {"a": [1] * 6}
@@ -284,7 +289,7 @@ def test_the_chance_of_an_order_is_that_of_the_rank_sum_test(sizes):
     for _ in range(20):
         one, other = (random.normal(0.5 * i, 1, size) for i, size in enumerate(sizes))
         expected = scipy_stats.mannwhitneyu(one, other, method="exact").pvalue
-        assert machine_room._chance_of_order([*one], [*other]) == pytest.approx(expected)
+        assert measuring._chance_of_order([*one], [*other]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("number", "cut"), [(2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5)])
@@ -296,6 +301,15 @@ def test_the_interval_of_a_median_has_95_percent(number, cut):
 def test_bare_processes_do_at_most_their_number_of_times_the_work():
     assert 0 < measure_limit(1, seconds=0.1) < 3
     assert 0.2 < measure_limit(2, seconds=0.1) < 6
+
+
+def test_bare_processes_are_measured_before_every_call():
+    measured = measure({"a": lambda: None, "b": lambda: None}, 0, bare_processes=2)
+    assert len(measured.ratios) == 6  # two calls in two rounds and in the warm-up
+    assert min(measured.ratios) <= measured.limit <= max(measured.ratios)
+    assert measure({"a": lambda: None}, 0).limit is None
+    with pytest.raises(ValueError, match="bare_processes must be an integer of at least 0, got -1"):
+        measure({"a": lambda: None}, bare_processes=-1)
 
 
 def test_networks_and_speed_ups_can_be_drawn():
