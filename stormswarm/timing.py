@@ -10,6 +10,7 @@ from stormswarm.swarm import Swarm
 
 EVEN, UNEVEN, START = "even share of the work", "longer than an even share", "start"
 SLOWER, WAITING = "slower side by side", "waiting"
+LESS = 0.9  # below this ratio, side by side to alone, the machine has changed its speed
 
 
 def makespan_bound(seconds: Sequence[float], processors: int) -> float:
@@ -111,10 +112,10 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     said.append(
         f"An even share of the work is {parts[EVEN]:.2f} s; the swarm took {swarm.seconds:.2f} s."
     )
-    if swarm.seconds > parts[EVEN]:
-        said.append(f"The largest part of the difference: {most}, {lost[most]:.2f} s.")
     together = math.fsum(record["stop"] - record["start"] for record in swarm.timeline)
     ratio = together / math.fsum(alone)
+    if swarm.seconds > parts[EVEN] and ratio >= LESS:
+        said.append(f"The largest part of the difference: {most}, {lost[most]:.2f} s.")
     if ratio > 1.1:
         said.append(f"Side by side the jobs took {ratio:.2f}x as long as alone: ")
         cores = count_cores()
@@ -123,17 +124,14 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
             if workers > cores
             else "the cores of this machine share something, or other programs use them too."
         )
-    elif ratio < 0.9:
-        said.append(
-            f"In the swarm the jobs took {ratio:.2f}x as long as alone, which is less: the machine "
-            "changed its speed while you measured. Run it again."
-        )
+    elif ratio < LESS:
+        said.append(f"In the swarm the jobs took {ratio:.2f}x as long as alone, which is less.")
     spread = max((max(some) - min(some)) / statistics.median(some) for some in repeated)
-    if spread > 0.25:
-        said.append(
-            "The machine changed its speed while you measured "
-            f"(spread {100 * spread:.0f} %): run it again."
-        )
+    if ratio < LESS or spread > 0.25:
+        shown = f" (spread {100 * spread:.0f} %)" if spread > 0.25 else ""
+        said.append(f"The machine changed its speed while you measured{shown}: run it again.")
+    if ratio < LESS:  # nothing more can be said
+        return "\n".join(said)
     number = "two" if workers == 2 else str(workers)
     before = parts[START] + parts[WAITING]
     runs = break_even(statistics.fmean(alone), before, workers, ratio)
