@@ -105,7 +105,8 @@ def simulate(config: dict) -> Run:
         - ``metric``: a name in `METRICS` (default ``"cumulative"``, as in pystorms).
         - ``network``: callable, text -> text, that edits the run's own copy of the network file.
         - ``seed``: integer that seeds Python's and numpy's global random generators, so that a run
-          that draws random numbers from them repeats wherever it runs.
+          that draws random numbers from them repeats wherever it runs. A generator that a
+          controller brings with it is not seeded: its copies draw the same numbers in every run.
         - ``name``: a label for messages, tables and pictures.
 
     Returns
@@ -196,7 +197,7 @@ def generate_swarm(
         the results. `stormswarm.fingerprint.fingerprint` says what counts as a change.
     executor : concurrent.futures.Executor, optional
         Runs the jobs in place of the helper's own processes, on a cluster for example. It brings
-        its own workers, so `processors` is not used, and `timeout` is refused.
+        its own workers: `processors` is not used; `timeout` and `max_tasks_per_child` are refused.
     max_tasks_per_child : int, optional
         Number of jobs after which a worker process is replaced. By default it is replaced after
         2000 simulations, whatever the number of jobs.

@@ -64,7 +64,7 @@ class Checkpoint:
             raise ValueError(f"checkpoint {self.path}: a folder or device, not a regular file")
         if not self.path.parent.exists():
             folder = "the folder of the checkpoint does not exist"
-            raise FileNotFoundError(errno.ENOENT, folder, str(self.path))
+            raise FileNotFoundError(errno.ENOENT, folder, str(self.path.parent))
         self._file = open(self.path, "a+b", buffering=0)  # noqa: SIM115, closed by __exit__
         try:
             self._lock()
@@ -105,8 +105,8 @@ class Checkpoint:
         if record["error"] is None and not is_json(result):
             raise TypeError(
                 f"its result {_show_result(result)} cannot be kept in a checkpoint, which holds "
-                "numbers, strings, None, and lists and dicts of these: float(...) turns a NumPy "
-                "scalar into a number, and .tolist() turns an array into a list"
+                "numbers, strings, None, lists of these, and dicts of these with strings as keys. "
+                ".item() turns a NumPy scalar into a number, and .tolist() an array into a list"
             )
         job, start, stop = record["job"], record["start"], record["stop"]
         written = {key: record[key] for key in ("job", "name", "scenario")}

@@ -59,6 +59,8 @@ def private_engine(
 
     Raises
     ------
+    TypeError
+        `network` is not callable.
     RuntimeError
         Another simulation is open in this process.
 
@@ -73,6 +75,8 @@ def private_engine(
                 with pyswmm.Output("my_network.out") as output:
                     return max(output.node_series("Outfall", NodeAttribute.TOTAL_INFLOW).values())
     """
+    if network is not None and not callable(network):
+        raise TypeError(f"network must be a callable from text to text, got {network!r:.80}")
     with hold_engine(PrivateFiles(edit=network, keep=keep)):
         yield
 

@@ -126,13 +126,16 @@ def animate_storm(
     Raises
     ------
     ValueError
-        There is no run, or a run holds no depth of a basin.
+        There is no run, a run holds no depth of a basin, or `hours` is no part of the runs.
     """
     if not runs:
         raise ValueError("runs must hold at least one run, got none")
     network = NetworkMap(scenario)
     times = [_hours_of(run) for run in runs.values()]
-    first, last = hours or (0, max(one[-1] for one in times))
+    end = max(one[-1] for one in times)
+    first, last = hours or (0, end)
+    if not 0 <= first < last or first >= end:
+        raise ValueError(f"hours must be a part of the {end:.0f} h of the runs, got {hours}")
     moments = np.linspace(first, last, FRAMES)
     maps = [
         network.find_values(run, np.searchsorted(time, moments, side="right").clip(1) - 1)

@@ -7,7 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,11 +79,23 @@ class StormRun:
             files = PrivateFiles(edit=self.config.get("network"))
             opened.enter_context(hold_engine(files))
             self.scenario = make_scenario(self.config.get("scenario", DEFAULT_SCENARIO))
+            if self.metric:
+                self._check_metric()
             if self.config.get("network") is not None and files.engines == 0:
                 raise ValueError(f"{self.name}: its scenario opens no network that could be edited")
             self._prepare()
             self._opened = opened.pop_all()
         return self
+
+    def _check_metric(self):
+        """Refuse a metric that the scenario's method `performance` does not take."""
+        with suppress(ValueError):  # a method that is written in C need not have a signature
+            takes = inspect.signature(self.scenario.performance)
+            try:
+                takes.bind(*self.metric)
+            except TypeError as error:
+                got = f"the scenario's method performance{takes} takes no metric"
+                raise TypeError(f"{self.name}: {got}, got {self.metric[0]!r}") from error
 
     def __exit__(self, kind, error, trace):
         if error is not None:

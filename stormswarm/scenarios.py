@@ -43,7 +43,8 @@ def check_config(config: Any, job: int | None = None) -> None:
         raise error_type(sentence if job is None else f"job {job}: {sentence}")
 
     if not isinstance(config, dict):
-        refuse(TypeError, f"a config must be a dict with a controller, got {config!r:.80}")
+        expected = "a dict with a controller, or a list of such dicts"
+        refuse(TypeError, f"a config must be {expected}, got {config!r:.80}")
     for key in config:
         if key not in CONFIG_KEYS:
             allowed = ", ".join(CONFIG_KEYS)
@@ -53,6 +54,12 @@ def check_config(config: Any, job: int | None = None) -> None:
     if not callable(config["controller"]):
         got = f"got {config['controller']!r:.80}"
         refuse(TypeError, f"controller must be a callable from state to actions, {got}")
+    if isinstance(config["controller"], type) and _can_be_called(config["controller"]):
+        name = config["controller"].__name__
+        refuse(
+            TypeError,
+            f"controller must be an object, and {name} is its class; {name}(...) makes one",
+        )
     scenario = config.get("scenario", DEFAULT_SCENARIO)
     if isinstance(scenario, str):
         if scenario not in SCENARIOS:
@@ -74,6 +81,10 @@ def check_config(config: Any, job: int | None = None) -> None:
             refuse(TypeError, f"seed must be an integer, got {seed!r:.80}")
         if not 0 <= seed < 2**32:
             refuse(ValueError, f"seed must be from 0 to 2**32 - 1, got {seed!r:.80}")
+
+
+def _can_be_called(kind):
+    return any("__call__" in vars(base) for base in kind.__mro__)
 
 
 def find_missing(scenario: Any) -> list[str]:

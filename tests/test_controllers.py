@@ -179,6 +179,16 @@ def test_a_network_and_a_scenario_of_ones_own(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["basins of 1000.inp", "basins of 3000.inp"]
 
 
+def test_a_metric_that_a_scenario_does_not_take_is_refused_before_the_run():
+    states = []
+    scenario = type("Mine", (LargestFlow,), {"path": load_network("theta")})
+    config = {"controller": states.append, "scenario": scenario, "metric": "mean"}
+    message = r"Mine: the scenario's method performance\(\) takes no metric, got 'mean'"
+    with pytest.raises(TypeError, match=message):
+        simulate(config)
+    assert states == []
+
+
 def test_a_network_file_in_place_of_a_scenarios_own(tmp_path):
     path = tmp_path / "mine.inp"
     path.write_text(first_hour(Path(load_network("theta")).read_text("utf-8")), "utf-8")

@@ -75,6 +75,11 @@ def test_what_cannot_be_drawn_is_refused(runs):
         animate_storm({}, "theta", "none", 1)
     with pytest.raises(ValueError, match="no depth of the basins 1, 2, 3"):
         animate_storm(runs, "gamma", "another network", 1)
+    for hours in ((1000, 2000), (5, 2), (-1, 5)):
+        with pytest.raises(
+            ValueError, match=r"hours must be a part of the \d+ h of the runs, got "
+        ):
+            animate_storm(runs, "theta", "another time", 1, hours=hours)
 
 
 def test_the_storm_of_the_front_page_has_the_look_of_today():

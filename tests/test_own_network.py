@@ -149,6 +149,16 @@ def test_an_old_output_beside_the_network_is_not_mistaken_for_this_run(town):
     assert town.with_suffix(".out").read_bytes() == b"of another year"
 
 
+def test_an_edit_that_cannot_be_called_is_refused_before_the_block():
+    with (
+        pytest.raises(
+            TypeError, match=r"network must be a callable from text to text, got 'my\.inp'"
+        ),
+        private_engine("my.inp"),
+    ):
+        pytest.fail("the block has begun")
+
+
 def test_an_output_that_another_program_has_written_can_be_read(town, tmp_path):
     with private_engine(keep=tmp_path / "kept"):
         expected = inflows({"inp": str(town)})

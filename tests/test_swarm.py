@@ -292,6 +292,11 @@ def test_jobs_without_configs():
             {"controller": 0.5},
             "job 1: controller must be a callable from state to actions, got 0.5",
         ),
+        (
+            {"controller": ConstantOpening},
+            "job 1: controller must be an object, and ConstantOpening is its class; "
+            "ConstantOpening(...) makes one",
+        ),
         ({"scenario": "gama"}, "job 1: unknown scenario 'gama'; allowed are alpha, beta, gamma"),
         ({"scenario": 7}, "job 1: scenario must be a name, or a class or function that makes"),
         ({"scenario": dict}, "job 1: scenario must be a name, or a class or function that makes"),

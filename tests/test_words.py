@@ -29,6 +29,8 @@ WORDS = [
     "deadlock",
     "hangs forever",
     "not faster",
+    "same score",
+    "list stays empty",
     "hyperthreading",
     "PicklingError",
     "mymodule.rule",
