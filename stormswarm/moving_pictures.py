@@ -134,7 +134,7 @@ def animate_storm(
     times = [_hours_of(run) for run in runs.values()]
     end = max(one[-1] for one in times)
     first, last = hours or (0, end)
-    if not 0 <= first < last or first >= end:
+    if not 0 <= first < min(last, end):
         raise ValueError(f"hours must be a part of the {end:.0f} h of the runs, got {hours}")
     moments = np.linspace(first, last, FRAMES)
     maps = [

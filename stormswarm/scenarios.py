@@ -54,7 +54,7 @@ def check_config(config: Any, job: int | None = None) -> None:
     if not callable(config["controller"]):
         got = f"got {config['controller']!r:.80}"
         refuse(TypeError, f"controller must be a callable from state to actions, {got}")
-    if isinstance(config["controller"], type) and _can_be_called(config["controller"]):
+    if isinstance(config["controller"], type) and "__call__" in dir(config["controller"]):
         name = config["controller"].__name__
         refuse(
             TypeError,
@@ -81,10 +81,6 @@ def check_config(config: Any, job: int | None = None) -> None:
             refuse(TypeError, f"seed must be an integer, got {seed!r:.80}")
         if not 0 <= seed < 2**32:
             refuse(ValueError, f"seed must be from 0 to 2**32 - 1, got {seed!r:.80}")
-
-
-def _can_be_called(kind):
-    return any("__call__" in vars(base) for base in kind.__mro__)
 
 
 def find_missing(scenario: Any) -> list[str]:

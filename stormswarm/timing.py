@@ -10,7 +10,6 @@ from stormswarm.swarm import Swarm
 
 EVEN, UNEVEN, START = "even share of the work", "longer than an even share", "start"
 SLOWER, WAITING = "slower side by side", "waiting"
-LESS = 0.9  # below this ratio, side by side to alone, the machine has changed its speed
 
 
 def makespan_bound(seconds: Sequence[float], processors: int) -> float:
@@ -102,7 +101,8 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     """Say in words why a swarm took longer than an even share of the work.
 
     Parameters and errors are those of `split_seconds`. Give several repetitions of each duration
-    if you can: their spread tells whether the machine held its speed.
+    if you can: their spread tells whether the machine held its speed. If the jobs took less time in
+    the swarm than alone, it did not, and no conclusion is drawn.
     """
     parts, repeated = split_seconds(swarm, alone), [_repetitions(one) for one in alone]
     alone, workers = _medians(swarm, alone), len(_jobs_by_worker(swarm))
@@ -114,7 +114,13 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     )
     together = math.fsum(record["stop"] - record["start"] for record in swarm.timeline)
     ratio = together / math.fsum(alone)
-    if swarm.seconds > parts[EVEN] and ratio >= LESS:
+    spread = max((max(some) - min(some)) / statistics.median(some) for some in repeated)
+    shown = f" (spread {100 * spread:.0f} %)" if spread > 0.25 else ""
+    changed = f"The machine changed its speed while you measured{shown}: run it again."
+    if ratio < 0.9:  # then the parts say nothing
+        said.append(f"In the swarm the jobs took {ratio:.2f}x as long as alone, which is less.")
+        return "\n".join([*said, changed])
+    if swarm.seconds > parts[EVEN]:
         said.append(f"The largest part of the difference: {most}, {lost[most]:.2f} s.")
     if ratio > 1.1:
         said.append(f"Side by side the jobs took {ratio:.2f}x as long as alone: ")
@@ -124,14 +130,8 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
             if workers > cores
             else "the cores of this machine share something, or other programs use them too."
         )
-    elif ratio < LESS:
-        said.append(f"In the swarm the jobs took {ratio:.2f}x as long as alone, which is less.")
-    spread = max((max(some) - min(some)) / statistics.median(some) for some in repeated)
-    if ratio < LESS or spread > 0.25:
-        shown = f" (spread {100 * spread:.0f} %)" if spread > 0.25 else ""
-        said.append(f"The machine changed its speed while you measured{shown}: run it again.")
-    if ratio < LESS:  # nothing more can be said
-        return "\n".join(said)
+    if shown:
+        said.append(changed)
     number = "two" if workers == 2 else str(workers)
     before = parts[START] + parts[WAITING]
     runs = break_even(statistics.fmean(alone), before, workers, ratio)
