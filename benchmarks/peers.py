@@ -4,19 +4,22 @@ Usage: python -m benchmarks.peers
 writes the table of docs/which-pool.md from build/bench.json.
 
 Every side runs the helper's `worker` on the same configs and two worker processes, one job at a
-time. A figure is taken in a fresh process that has imported its libraries. *Cold* is the first
-call, with the start of the workers. *Warm* is the second call, on the workers of the first where
-the side keeps them, or its user can. *Bare processes* have no pool: each of two processes gets its
+time. *Cold* is the first call, with the start of the workers, in a fresh process that has imported
+its libraries. *Warm* are later calls, on the workers of the first. One process keeps the workers of
+all sides and calls the sides in turns, so that a slow moment of the machine hits all of them; the
+ratios compare calls of the same turn. *Bare processes* have no pool: each of two processes gets its
 share of the jobs in one message. Their warm figure is the limit of the machine, because they are
 already running, and the shares follow from the seconds that each job took before.
 """
 
 import json
 import multiprocessing
+import statistics
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -40,6 +43,7 @@ SETS = {
     "nothing2000": (2000, 1),
     "generations": ("theta8", 20),
 }
+TURNS = 3  # counted warm calls of each side in a round
 NAP, NAPS = 0.05, 40  # seconds, and how many for each worker, so that the last one has some left
 
 
@@ -153,27 +157,44 @@ SIDES = {
 # What one fresh process measures
 
 
-def time_side(side, job_set):
-    """Time a job set twice, first cold, then warm."""
+def read_set(job_set):
+    """Return the worker function, the configs and the number of calls of a job set."""
     from stormswarm_utils import worker
 
-    pool, library = SIDES[side]
-    import_module(library)
     jobs, calls = SETS[job_set]
     if isinstance(jobs, int):
-        function, configs = give_back, list(range(jobs))
-    else:
-        function, configs = worker, helper_configs(swarm_jobs(jobs))
-    figures = {}
+        return give_back, list(range(jobs)), calls
+    return worker, helper_configs(swarm_jobs(jobs)), calls
+
+
+def time_cold(side, job_set):
+    """Time a job set once, with the start of the workers."""
+    pool, library = SIDES[side]
+    import_module(library)
+    function, configs, calls = read_set(job_set)
+    clock = time.perf_counter()
+    with pool() as run:
+        for _ in range(calls):
+            results = run(function, configs)
+        return {"seconds": time.perf_counter() - clock, "results": list(results)}
+
+
+def time_warm(job_set):
+    """Time a job set on the running workers of all sides, side after side."""
+    from stormswarm_utils import measure
+
+    function, configs, calls = read_set(job_set)
+    results = {}
+
+    def repeat(side, run):
+        for _ in range(calls):
+            results[side] = list(run(function, configs))
+
     with ExitStack() as stack:
-        clock = time.perf_counter()
-        run = stack.enter_context(pool())
-        for state in ("cold", "warm"):
-            for _ in range(calls):
-                results = run(function, configs)
-            figures[state] = time.perf_counter() - clock
-            clock = time.perf_counter()
-    return figures | {"results": list(results)}
+        sides = {side: stack.enter_context(pool()) for side, (pool, _) in SIDES.items()}
+        turns = {side: partial(repeat, side, run) for side, run in sides.items()}
+        seconds = measure(turns, seconds=0, rounds=TURNS).values
+    return {"seconds": seconds, "results": results}
 
 
 def time_start(processors):
@@ -195,20 +216,23 @@ def time_start(processors):
 
 
 def measure_peers(rounds):
-    """Time all sides in turns; yield the tables `peers` and `start` after every round."""
+    """Time all sides in turns; yield the tables `peers`, `ratios` and `start` after every round."""
     took, starts = {}, {}
     for turn in range(rounds):
         for job_set in SETS:
-            expected = None
+
+            def ask(function, *arguments, progress=f"round {turn + 1} of {rounds}: {job_set}"):
+                print(f"\r{progress}, {arguments[0]:40}", end="", flush=True)
+                return in_a_fresh_process(function, *arguments)
+
+            states = took.setdefault(job_set, {"warm": {}, "cold": {}})
+            warm = ask(time_warm, job_set)
             for side in SIDES:
-                message = f"\rround {turn + 1} of {rounds}: {job_set}, {side}"
-                print(f"{message:60}", end="", flush=True)
-                figure = in_a_fresh_process(time_side, side, job_set)
-                expected = expected or figure["results"]
-                assert figure["results"] == expected, f"{side}: other results"
-                for state in ("warm", "cold"):
-                    sides = took.setdefault(job_set, {}).setdefault(state, {})
-                    sides.setdefault(side, []).append(figure[state])
+                cold = ask(time_cold, side, job_set)
+                states["warm"].setdefault(side, []).extend(warm["seconds"][side])
+                states["cold"].setdefault(side, []).append(cold["seconds"])
+                for results in (cold["results"], warm["results"][side]):
+                    assert results == warm["results"]["helper"], f"{side}: other results"
         for processors in (2, 6):
             figure = in_a_fresh_process(time_start, processors)
             for state, seconds in figure.items():
@@ -218,9 +242,20 @@ def measure_peers(rounds):
                 job_set: {state: spreads(sides) for state, sides in states.items()}
                 for job_set, states in took.items()
             },
+            "ratios": {job_set: compare(states["warm"]) for job_set, states in took.items()},
             "start": {processors: spreads(states) for processors, states in starts.items()},
         }
     print()
+
+
+def compare(warm):
+    """Return median and quartiles of the helper's seconds over those of each other side."""
+    found = {}
+    for side in list(warm)[1:]:
+        ratios = [ours / theirs for ours, theirs in zip(warm["helper"], warm[side], strict=True)]
+        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        found[side] = {"median": median, "min": low, "max": high}
+    return found
 
 
 def spreads(figures):
@@ -238,10 +273,21 @@ def peers_table(peers):
     return table(("job set", "workers", *SIDES), *rows)
 
 
+def ratios_table(ratios):
+    """Return the lines of a Markdown table of the helper's seconds over those of the others."""
+    others = list(SIDES)[1:]
+    rows = [
+        (job_set, *(in_words(sides[side]) for side in others)) for job_set, sides in ratios.items()
+    ]
+    return table(("job set", *(f"helper / {side}" for side in others)), *rows)
+
+
 def show(result):
-    """Print both tables."""
-    print(f"\nSeconds on {PROCESSORS} processes\n")
+    """Print the tables."""
+    print(f"\nSeconds on {PROCESSORS} processes, median (minimum to maximum)\n")
     print("\n".join(peers_table(result["peers"])))
+    print("Warm seconds of the helper over those of the others, turn by turn: median (quartiles)\n")
+    print("\n".join(ratios_table(result["ratios"])))
     print("Seconds from the call until the last worker's first job starts, helper\n")
     rows = [
         (processors, *(f"{states[state]['median']:.3f}" for state in ("warm", "cold")))
@@ -257,9 +303,12 @@ def main():
     head = (
         f"{machine['processor']}, {machine['usable cores']} cores, Python {machine['python']}, "
         f"{result['date']}. Seconds on {PROCESSORS} processes, median (minimum to maximum) of "
-        f"{result['rounds']}."
+        f"{result['rounds']} cold and {TURNS * result['rounds']} warm calls:"
     )
-    lines = [head, "", *peers_table(result["peers"])]
+    turns = (
+        "Warm seconds of the helper over those of the others in the same turn, median (quartiles):"
+    )
+    lines = [head, "", *peers_table(result["peers"]), turns, "", *ratios_table(result["ratios"])]
     replace_between(Path(ROOT, "docs", "which-pool.md"), "peers", lines)
 
 

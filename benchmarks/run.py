@@ -12,6 +12,7 @@ are printed, and build/bench.json holds median, minimum and maximum of every fig
      "swarms": {name: {"jobs": n, "processors": p, "published": s, "helper": s,
                        "bound": s, "replay": s}},
      "peers": {name: {"warm" | "cold": {side: s}}},
+     "ratios": {name: {side: helper's seconds over its, with quartiles in place of the extremes}},
      "start": {processors: {"warm" | "cold": s}},
      "long": {...}}
 

@@ -17,14 +17,32 @@ print(sorted({"stormswarm_utils", "stormswarm"} & set(sys.modules)))
     assert run_python(source) == "[]\n"
 
 
+def need(*sides):
+    for side in sides:
+        pytest.importorskip(
+            peers.SIDES[side][1], reason="not installed: the extra `bench` or `cluster`"
+        )
+
+
 @pytest.mark.parametrize("side", peers.SIDES)
 def test_every_side_runs_all_jobs_in_order(side):
-    pytest.importorskip(
-        peers.SIDES[side][1], reason="not installed: the extra `bench` or `cluster`"
-    )
-    figure = common.in_a_fresh_process(peers.time_side, side, "nothing2000")
+    need(side)
+    figure = common.in_a_fresh_process(peers.time_cold, side, "nothing2000")
     assert figure["results"] == [*range(2000)]
-    assert figure["cold"] > 0 < figure["warm"]
+    assert figure["seconds"] > 0
+
+
+def test_all_sides_take_turns_on_their_own_running_workers():
+    need(*peers.SIDES)
+    figure = common.in_a_fresh_process(peers.time_warm, "nothing2000")
+    assert figure["results"] == {side: [*range(2000)] for side in peers.SIDES}
+    assert {len(seconds) for seconds in figure["seconds"].values()} == {peers.TURNS}
+    assert figure["seconds"].keys() == peers.SIDES.keys()
+
+
+def test_ratios_compare_calls_of_the_same_turn():
+    ratios = peers.compare({"helper": [1.0, 4.0, 9.0], "slower": [2.0, 8.0, 18.0]})
+    assert ratios == {"slower": {"median": 0.5, "min": 0.5, "max": 0.5}}
 
 
 def test_tables_of_peers_have_a_row_for_each_set_and_state():
