@@ -35,15 +35,14 @@ from benchmarks.common import (
     table,
 )
 
-# Job set -> its jobs, or how many that do nothing, and the number of calls
+# Job set -> its jobs, or how many that do nothing; calls that make one figure; warm figures a round
 SETS = {
-    "gamma2": ("gamma2", 1),
-    "gamma6": ("gamma6", 1),
-    "theta200": ("theta200", 1),
-    "nothing2000": (2000, 1),
-    "generations": ("theta8", 20),
+    "gamma2": ("gamma2", 1, 6),
+    "gamma6": ("gamma6", 1, 4),
+    "theta200": ("theta200", 1, 2),
+    "nothing2000": (2000, 1, 8),
+    "generations": ("theta8", 20, 2),
 }
-TURNS = 3  # counted warm calls of each side in a round
 NAP, NAPS = 0.05, 40  # seconds, and how many for each worker, so that the last one has some left
 
 
@@ -158,20 +157,20 @@ SIDES = {
 
 
 def read_set(job_set):
-    """Return the worker function, the configs and the number of calls of a job set."""
+    """Return the worker function, the configs, the calls and the warm figures of a job set."""
     from stormswarm_utils import worker
 
-    jobs, calls = SETS[job_set]
+    jobs, calls, figures = SETS[job_set]
     if isinstance(jobs, int):
-        return give_back, list(range(jobs)), calls
-    return worker, helper_configs(swarm_jobs(jobs)), calls
+        return give_back, list(range(jobs)), calls, figures
+    return worker, helper_configs(swarm_jobs(jobs)), calls, figures
 
 
 def time_cold(side, job_set):
     """Time a job set once, with the start of the workers."""
     pool, library = SIDES[side]
     import_module(library)
-    function, configs, calls = read_set(job_set)
+    function, configs, calls, _ = read_set(job_set)
     clock = time.perf_counter()
     with pool() as run:
         for _ in range(calls):
@@ -183,7 +182,7 @@ def time_warm(job_set):
     """Time a job set on the running workers of all sides, side after side."""
     from stormswarm_utils import measure
 
-    function, configs, calls = read_set(job_set)
+    function, configs, calls, figures = read_set(job_set)
     results = {}
 
     def repeat(side, run):
@@ -193,7 +192,7 @@ def time_warm(job_set):
     with ExitStack() as stack:
         sides = {side: stack.enter_context(pool()) for side, (pool, _) in SIDES.items()}
         turns = {side: partial(repeat, side, run) for side, run in sides.items()}
-        seconds = measure(turns, seconds=0, rounds=TURNS).values
+        seconds = measure(turns, seconds=0, rounds=figures).values
     return {"seconds": seconds, "results": results}
 
 
@@ -300,10 +299,11 @@ def main():
     """Write the table of docs/which-pool.md from build/bench.json."""
     result = json.loads((ROOT / "build" / "bench.json").read_text(encoding="utf-8"))
     machine = result["machine"]
+    least, *_, most = sorted(figures for _, _, figures in SETS.values())
     head = (
         f"{machine['processor']}, {machine['usable cores']} cores, Python {machine['python']}, "
         f"{result['date']}. Seconds on {PROCESSORS} processes, median (minimum to maximum) of "
-        f"{result['rounds']} cold and {TURNS * result['rounds']} warm calls:"
+        f"{result['rounds']} cold calls, and of {least} to {most} times as many warm ones:"
     )
     turns = (
         "Warm seconds of the helper over those of the others in the same turn, median (quartiles):"
