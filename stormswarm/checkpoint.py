@@ -22,6 +22,8 @@ from pathlib import Path
 
 import portalocker
 
+from stormswarm.failures import add_note
+
 TITLE, FORMAT = "stormswarm checkpoint", 1
 
 
@@ -82,8 +84,10 @@ class Checkpoint:
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, kind, error, trace):
         self._file.close()
+        if isinstance(error, KeyboardInterrupt):
+            add_note(error, f"{self.path} holds the results so far; the same call runs the others.")
 
     def expected_seconds(self, record):
         """Return how long jobs of this name and scenario took, else of this scenario, or None."""

@@ -18,7 +18,7 @@ import cloudpickle
 import numpy as np
 
 from stormswarm.engine import Engine, hold_engine
-from stormswarm.failures import ANOTHER_IS_OPEN, Place, describe
+from stormswarm.failures import ANOTHER_IS_OPEN, Place, add_note, describe
 from stormswarm.private_files import PrivateFiles
 
 # Packing ------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def run_job(
             function, config = unpack_job(call, parts)
             with hold_engine(PrivateFiles(root)):
                 result = function(config)
-            content = cloudpickle.dumps(result)
+            content = _pack_result(result)
         except BaseException as error:  # SystemExit and KeyboardInterrupt concern this job alone
             content, text = _pack_error(error)
             with suppress(Exception, SystemExit, GeneratorExit):
@@ -174,6 +174,14 @@ def run_job(
             Place.job = ""
         stop = start + time.perf_counter() - clock
     return Answer(content, text, trace, worker, start, stop)
+
+
+def _pack_result(result):
+    try:
+        return cloudpickle.dumps(result)
+    except Exception as error:
+        add_note(error, "the job has run, but its result cannot be sent back")
+        raise
 
 
 def _pack_error(error):

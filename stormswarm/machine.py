@@ -4,7 +4,6 @@ import platform
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -51,20 +50,25 @@ def _read_processor():
 
 
 COUNT = """
-import sys
+import sys, time
 for line in sys.stdin:
-    total = 0
-    for number in range(int(line)):
-        total += number
-    print(total, flush=True)
+    end, total, thousands = time.perf_counter() + float(line), 0, 0
+    while not thousands or time.perf_counter() < end:
+        for number in range(1000):
+            total += number
+        thousands += 1
+    print(thousands, flush=True)
 """
-NUMBERS = 1_000_000  # about a twentieth of a second
-AT_ONCE = 6  # one process does the work of so many at most, or it would take too long
+SECONDS = 0.1  # for so long the bare processes add numbers at a time
 
 
 @contextmanager
 def count_numbers(processes: int) -> Iterator[Callable[[], float]]:
-    """Start bare processes; yield a function that compares the speed of all with that of one."""
+    """Start bare processes; yield a function that compares the work of all with that of one.
+
+    All work for the same time, not for the same work: a core that is slower than another for a
+    moment makes them do less, but none has to wait for the last one.
+    """
     command = [sys.executable, "-I", "-c", COUNT]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with ExitStack() as stack:
@@ -72,13 +76,13 @@ def count_numbers(processes: int) -> Iterator[Callable[[], float]]:
             stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(processes)
         ]
 
-        def count(counters, numbers):
-            clock = time.perf_counter()
+        def count(counters):
             for counter in counters:
-                print(numbers, file=counter.stdin, flush=True)
-            for counter in counters:
-                counter.stdout.readline()
-            return time.perf_counter() - clock
+                print(SECONDS, file=counter.stdin, flush=True)
+            return sum(int(counter.stdout.readline()) for counter in counters)
 
-        work = NUMBERS * min(processes, AT_ONCE)
-        yield lambda: count(counters[:1], work) / count(counters, work // processes)
+        def compare():
+            before, together, after = count(counters[:1]), count(counters), count(counters[:1])
+            return 2 * together / (before + after)
+
+        yield compare

@@ -188,14 +188,15 @@ def _interval(values):
 
 
 def measure_limit(processes: int = 2, seconds: float = 8.0) -> float:
-    """Return how many times as fast bare processes do the same work as one of them.
+    """Return how many times the work of one bare process several of them do in the same time.
 
     The work is a loop in plain Python that adds numbers, in independent Python processes that have
-    been started before. If cores did not affect each other, the processes would be as many times as
-    fast as there are cores for them. Cores that share caches, memory, a clock or a physical core
-    achieve less, and so do cores that are also used by other programs. One process and all of them
-    work in turns; the answer is the median over the turns. `measure` does the same between the
-    calls that it times, if it is given a number of `bare_processes`.
+    been started before. If cores did not affect each other, the processes would do as many times
+    the work of one as there are cores for them. Cores that share caches, memory, a clock or a
+    physical core achieve less, and so do cores that are also used by other programs. In each turn
+    one process works for a tenth of a second, then all, then one again; the answer is the median
+    over the turns. `measure` does the same between the calls that it times, if it is given a number
+    of `bare_processes`.
 
     Parameters
     ----------

@@ -2,13 +2,14 @@
 
 import itertools
 import json
+import numbers
 from dataclasses import dataclass, field
 from html import escape
 
 import numpy as np
 
 from stormswarm.network_map import SHARES, NetworkMap
-from stormswarm.pictures import COLORS
+from stormswarm.pictures import COLORS, check_runs
 from stormswarm.run import Run
 
 FRAMES = 160
@@ -125,11 +126,16 @@ def animate_storm(
 
     Raises
     ------
+    TypeError
+        `runs` is not a dict of runs, or another argument is of the wrong type.
     ValueError
-        There is no run, a run holds no depth of a basin, or `hours` is no part of the runs.
+        There is no run or scenario of this name, `limit` is not above 0, a run holds no depth of a
+        basin, or `hours` is no part of the runs.
     """
-    if not runs:
-        raise ValueError("runs must hold at least one run, got none")
+    check_runs(runs)
+    if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not limit > 0:
+        error = ValueError if isinstance(limit, numbers.Real) else TypeError
+        raise error(f"limit must be a flow above 0, got {limit!r:.80}")
     network = NetworkMap(scenario)
     times = [_hours_of(run) for run in runs.values()]
     end = max(one[-1] for one in times)

@@ -1,11 +1,10 @@
 """Where is each basin on the map, and what moves there?"""
 
 from html import escape
-from pathlib import Path
 
 import numpy as np
 
-from stormswarm.pictures import read_links, read_section
+from stormswarm.pictures import read_links, read_network, read_section
 
 # Size of the map, of a basin, and how far apart two basins must be
 WIDTH, HEIGHT, TANK, GAP = 400, 400, 24, 46
@@ -16,10 +15,8 @@ class NetworkMap:
     """Places of a scenario's basins and links on the map, and what is known of each."""
 
     def __init__(self, scenario):
-        from pystorms.networks import load_network
-
         self.scenario = scenario
-        text = Path(load_network(scenario)).read_text(encoding="utf-8", errors="replace")
+        text = read_network(scenario)
         self.links = read_links(text)
         self.basins = {line[0]: float(line[2]) for line in read_section(text, "STORAGE")}
         self.basins = dict(sorted(self.basins.items(), key=lambda item: (len(item[0]), item)))

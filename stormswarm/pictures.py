@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stormswarm.run import Run
+from stormswarm.scenarios import SCENARIOS
 
 if TYPE_CHECKING:  # matplotlib is imported where it is used, so that workers start fast
     from matplotlib.axes import Axes
@@ -37,11 +38,18 @@ def plot_hydrographs(
 
     Raises
     ------
+    TypeError
+        `runs` is not a dict of runs, or `series` is a single text.
     ValueError
-        A run has no series of this name.
+        There is no run or no series, or a run has no series of this name.
     """
     import matplotlib.pyplot as plt
 
+    check_runs(runs)
+    if isinstance(series, str):
+        raise TypeError(f"series must be a list of names, got the text {series!r:.80}")
+    if len(series) == 0:
+        raise ValueError("series must hold at least one name, got none")
     if axes is None:
         size = {"figsize": (8, 0.6 + 1.7 * len(series)), "sharex": True, "squeeze": False}
         axes = plt.subplots(len(series), 1, layout="constrained", **size)[1][:, 0]
@@ -56,6 +64,15 @@ def plot_hydrographs(
         axes[0].legend()
     axes[-1].set_xlabel("hours since the storm began")
     return axes
+
+
+def check_runs(runs: dict[str, Run]) -> None:
+    """Raise a TypeError unless this is a dict of runs, and a ValueError if it is empty."""
+    if not isinstance(runs, dict) or not all(isinstance(run, Run) for run in runs.values()):
+        expected = "a dict, label -> Run, as simulate returns it"
+        raise TypeError(f"runs must be {expected}, got {runs!r:.80}")
+    if not runs:
+        raise ValueError("runs must hold at least one run, got none")
 
 
 def _find_series(run, name):
@@ -83,14 +100,18 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError, ValueError
+        This is not the name of a scenario.
     """
     import matplotlib.pyplot as plt
     from pystorms.config import load_config
-    from pystorms.networks import load_network
 
+    network = read_network(scenario)
     if ax is None:
         ax = plt.subplots(figsize=(5, 4), layout="constrained")[1]
-    network = Path(load_network(scenario)).read_text(encoding="utf-8", errors="replace")
     places = {node: (float(x), float(y)) for node, x, y in read_section(network, "COORDINATES")}
     config = Path(load_config(scenario)).read_text(encoding="utf-8")
     valves = re.findall(r'- "?(\w+)', re.search(r"action_space:((?:\s*- .*)+)", config)[1])
@@ -117,6 +138,16 @@ def plot_network(scenario: str, ax: "Axes | None" = None) -> "Axes":
     ax.margins(0.15)
     ax.axis("off")
     return ax
+
+
+def read_network(scenario: str) -> str:
+    """Return the text of a scenario's network as shipped; raise an error for anything else."""
+    from pystorms.networks import load_network
+
+    if scenario not in SCENARIOS:
+        error = ValueError if isinstance(scenario, str) else TypeError
+        raise error(f"scenario must be one of {', '.join(SCENARIOS)}, got {scenario!r:.80}")
+    return Path(load_network(scenario)).read_text(encoding="utf-8", errors="replace")
 
 
 def read_section(network, title):

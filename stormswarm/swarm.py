@@ -133,7 +133,10 @@ def list_jobs(config: Any, jobs: int | None) -> list:
     configs = config if isinstance(config, list) else [config]
     if jobs is None:
         return [*configs]
-    jobs = check_integer(jobs, "jobs", least=len(config) if isinstance(config, list) else 0)
+    if isinstance(config, list):
+        jobs = check_integer(jobs, f"jobs for a list of {len(config)} configs", least=len(config))
+    else:
+        jobs = check_integer(jobs, "jobs", least=0)
     if jobs > sys.maxsize // 8:
         raise ValueError(f"jobs must be a number of jobs that a list can hold, got {jobs}")
     if jobs and not configs:

@@ -56,6 +56,12 @@ def check_durations(seconds: Sequence[float]) -> list[float]:
     return seconds
 
 
+def check_swarm(swarm: Swarm) -> None:
+    """Raise a TypeError unless this is a swarm."""
+    if not isinstance(swarm, Swarm):
+        raise TypeError(f"swarm must be what generate_swarm has returned, got {swarm!r:.80}")
+
+
 def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
     """Split the wall time of a swarm into work, start, slow-down and waiting.
 
@@ -80,9 +86,12 @@ def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
 
     Raises
     ------
+    TypeError
+        This is not a swarm.
     ValueError
         `alone` does not have a duration for each job, or a job has not run.
     """
+    check_swarm(swarm)
     alone, workers = _medians(swarm, alone), _jobs_by_worker(swarm)
     last = max(workers.values(), key=lambda records: max(r["stop"] for r in records))
     chain = math.fsum(alone[record["job"]] for record in last)

@@ -7,7 +7,7 @@ import numpy as np
 
 from stormswarm.pictures import COLORS, LINE_COLORS
 from stormswarm.swarm import Swarm
-from stormswarm.timing import EVEN, SLOWER, START, UNEVEN, WAITING
+from stormswarm.timing import EVEN, SLOWER, START, UNEVEN, WAITING, check_swarm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,9 +35,15 @@ def plot_timeline(swarm: Swarm, ax: "Axes | None" = None, bound: float | None = 
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    TypeError
+        This is not a swarm.
     """
     import matplotlib.pyplot as plt
 
+    check_swarm(swarm)
     started = [record for record in swarm.timeline if record["start"] is not None]
     workers = 1 + max((record["worker"] for record in started), default=0)
     if ax is None:

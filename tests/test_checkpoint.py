@@ -11,9 +11,11 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import sys
 import textwrap
 import threading
+import time
 import types
 from concurrent import futures
 from pathlib import Path
@@ -669,6 +671,19 @@ def test_a_change_is_noticed(road, print_of):
 @pytest.mark.parametrize("road", NOT_NOTICED)
 def test_what_cannot_be_seen_is_known(road, print_of):
     assert print_of(NOT_NOTICED[road], 1) == print_of(NOT_NOTICED[road], 2)
+
+
+def interrupt(config):
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(60)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a console's Ctrl-C cannot be sent on Windows")
+def test_ctrl_c_says_where_the_results_are(path, ctrl_c_is_heard):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        generate_swarm([1, 2], interrupt, 1, checkpoint=path)
+    said = f"{path} holds the results so far; the same call runs the others."
+    assert caught.value.__notes__ == [said]
 
 
 def test_the_file_can_be_moved(path, tmp_path):

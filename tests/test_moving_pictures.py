@@ -82,6 +82,23 @@ def test_what_cannot_be_drawn_is_refused(runs):
             animate_storm(runs, "theta", "another time", 1, hours=hours)
 
 
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"runs": []}, TypeError("runs must be a dict, label -> Run, as simulate returns it")),
+        ({"scenario": "theat"}, ValueError("scenario must be one of alpha, .*, got 'theat'")),
+        ({"scenario": None}, TypeError("scenario must be one of alpha, .*, got None")),
+        ({"limit": "high"}, TypeError("limit must be a flow above 0, got 'high'")),
+        ({"limit": 0}, ValueError("limit must be a flow above 0, got 0")),
+        ({"limit": float("nan")}, ValueError("limit must be a flow above 0, got nan")),
+    ],
+)
+def test_a_wrong_argument_is_named(change, error, runs):
+    arguments = {"runs": runs, "scenario": "theta", "title": "none", "limit": 1} | change
+    with pytest.raises(type(error), match=str(error)):
+        animate_storm(**arguments)
+
+
 def test_the_storm_of_the_front_page_has_the_look_of_today():
     html = stored_storm()
     assert STYLE in html

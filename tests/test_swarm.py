@@ -214,6 +214,8 @@ def test_a_loop_of_ones_own_in_this_process_leaves_no_file_and_no_guard():
 
 # What it refuses, before any process starts
 
+SIX = "jobs for a list of 6 configs"
+
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
@@ -221,8 +223,8 @@ def test_a_loop_of_ones_own_in_this_process_leaves_no_file_and_no_guard():
         ({"processors": 0}, ValueError("processors must be an integer of at least 1, got 0")),
         ({"processors": 1.5}, TypeError("processors must be an integer of at least 1, got 1.5")),
         ({"processors": True}, TypeError("processors must be an integer of at least 1, got True")),
-        ({"jobs": 1}, ValueError("jobs must be an integer of at least 6, got 1")),
-        ({"jobs": "six"}, TypeError("jobs must be an integer of at least 6, got 'six'")),
+        ({"jobs": 1}, ValueError(f"{SIX} must be an integer of at least 6, got 1")),
+        ({"jobs": "six"}, TypeError(f"{SIX} must be an integer of at least 6, got 'six'")),
         (
             {"jobs": 10**30},
             ValueError(f"jobs must be a number of jobs that a list can hold, got {10**30}"),
@@ -525,6 +527,11 @@ def test_one_failure_in_ten_leaves_nine_results(kind):
     assert results.timeline[4]["start"] is not None
     assert results.timeline[4]["stop"] is not None
     assert len(pickle.dumps(caught.value)) > 0
+
+
+def test_a_result_that_cannot_be_sent_back_is_called_the_result():
+    with pytest.raises(SwarmError, match=r"job 1: TypeError: cannot pickle .*its result cannot be"):
+        generate_swarm([1, 2], lambda number: number if number == 1 else threading.Lock(), 2)
 
 
 def test_a_failure_shows_where_it_happened_in_the_worker():

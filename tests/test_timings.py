@@ -15,6 +15,7 @@ from stormswarm.measuring import NO_DIFFERENCE, Measurement
 from stormswarm.timing import EVEN, SLOWER, START, UNEVEN, WAITING, break_even
 from stormswarm_utils import (
     ConstantOpening,
+    Run,
     Swarm,
     describe_machine,
     explain_seconds,
@@ -33,6 +34,7 @@ from stormswarm_utils import (
     split_seconds,
 )
 
+RUN = Run(1.0, 1, 0.1, {"states": {}, "actions": {}, "targets": {"flow 8": [0.0]}})
 durations = st.lists(st.floats(0, 1e6), max_size=40)
 processors = st.integers(1, 50)
 
@@ -145,6 +147,30 @@ def test_hydrographs_have_a_panel_per_series_and_a_line_per_run():
     with pytest.raises(ValueError, match=r"no series 'flow 9'; there are 1, 2, depthN P1"):
         plot_hydrographs(runs, ["flow 9"])
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("draw", "error"),
+    [
+        (
+            lambda: plot_timeline([1, 2]),
+            TypeError("swarm must be what generate_swarm has returned"),
+        ),
+        (lambda: split_seconds([1], [1]), TypeError("swarm must be what generate_swarm has")),
+        (lambda: plot_hydrographs([1], ["flow 8"]), TypeError("runs must be a dict, label -> Run")),
+        (lambda: plot_hydrographs({"a": 1}, ["flow 8"]), TypeError("runs must be a dict")),
+        (lambda: plot_hydrographs({}, ["flow 8"]), ValueError("at least one run, got none")),
+        (lambda: plot_hydrographs({"a": RUN}, "flow 8"), TypeError("got the text 'flow 8'")),
+        (lambda: plot_hydrographs({"a": RUN}, []), ValueError("at least one name, got none")),
+        (lambda: plot_network("theat"), ValueError("scenario must be one of alpha, .* 'theat'")),
+        (lambda: plot_network(print), TypeError("scenario must be one of alpha, .*, got <built")),
+    ],
+)
+def test_what_cannot_be_drawn_is_named_before_a_figure_is_made(draw, error):
+    plt.close("all")
+    with pytest.raises(type(error), match=str(error)):
+        draw()
+    assert plt.get_fignums() == []
 
 
 def test_a_speed_up_is_drawn_with_its_spread_and_bound():
