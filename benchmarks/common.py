@@ -160,7 +160,9 @@ def spread(values):
 
 
 def in_words(figure):
-    """Write a spread as a sentence can hold it."""
+    """Write a spread as a sentence can hold it; a single figure has none."""
+    if figure["min"] == figure["max"]:
+        return f"{figure['median']:.2f}"
     return f"{figure['median']:.2f} ({figure['min']:.2f} to {figure['max']:.2f})"
 
 

@@ -298,12 +298,12 @@ def show(result):
 def main():
     """Write the table of docs/which-pool.md from build/bench.json."""
     result = json.loads((ROOT / "build" / "bench.json").read_text(encoding="utf-8"))
-    machine = result["machine"]
+    machine, rounds = result["machine"], result["rounds"]
     least, *_, most = sorted(figures for _, _, figures in SETS.values())
     head = (
         f"{machine['processor']}, {machine['usable cores']} cores, Python {machine['python']}, "
-        f"{result['date']}. Seconds on {PROCESSORS} processes, median (minimum to maximum) of "
-        f"{result['rounds']} cold calls, and of {least} to {most} times as many warm ones:"
+        f"{result['date']}. Seconds on {PROCESSORS} processes, median (minimum to maximum); cold "
+        f"figures: {rounds}, warm figures: {least * rounds} to {most * rounds}:"
     )
     turns = (
         "Warm seconds of the helper over those of the others in the same turn, median (quartiles):"

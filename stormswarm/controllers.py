@@ -1,5 +1,6 @@
 """Which controllers are ready to use in every scenario?"""
 
+import numbers
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,9 @@ class ConstantOpening:
     opening: float | tuple[float, ...]
 
     def __post_init__(self):
-        if self.opening is None:
-            raise ValueError("ConstantOpening: an opening must be a number from 0 to 1, got None")
+        if isinstance(self.opening, str | None):
+            got = f"got {self.opening!r:.80}"
+            raise ValueError(f"ConstantOpening: an opening must be a number from 0 to 1, {got}")
         values = check_actions(self.opening, range(np.size(self.opening)), "ConstantOpening")
         object.__setattr__(self, "opening", tuple(values) if np.ndim(self.opening) else values[0])
 
@@ -70,11 +72,10 @@ class EqualFilling:
     release: float = 0.1
 
     def __post_init__(self):
-        if np.ndim(self.release) or self.release is None:
+        if not isinstance(self.release, numbers.Real) or not 0 <= self.release <= 1:
             got = f"got {self.release!r:.80}"
             raise ValueError(f"EqualFilling: release must be a number from 0 to 1, {got}")
-        (release,) = check_actions(self.release, ["release"], "EqualFilling")
-        object.__setattr__(self, "release", release)
+        object.__setattr__(self, "release", float(self.release))
 
     def start(self, scenario: Any) -> None:
         """Find each valve's storage in the open network: its place in the state, its full depth."""

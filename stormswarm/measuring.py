@@ -28,7 +28,7 @@ class Measurement:
     ended_by : str
         ``"precision"`` if the intervals were narrow enough, ``"time"`` if the time was up.
     ratios : list
-        How many times as fast as one the bare processes were, before each call.
+        How many times the work of one the bare processes did, before each counted call.
     """
 
     values: dict[str, list[float]]
@@ -37,7 +37,7 @@ class Measurement:
 
     @property
     def limit(self) -> float | None:
-        """How many times as fast as one the bare processes were: the median, None without any."""
+        """How many times the work of one the bare processes did: the median, None without any."""
         return statistics.median(self.ratios) if self.ratios else None
 
     @property
@@ -134,12 +134,12 @@ def measure(
         while True:
             round_began = time.perf_counter()
             for label in list(calls)[:: 1 if counted % 2 else -1]:
-                if bare_processes:
-                    ratios.append(compare())
+                ratio = [compare()] if bare_processes else []
                 clock = time.perf_counter()
                 calls[label]()
                 if counted >= 0:
                     values[label].append(time.perf_counter() - clock)
+                    ratios += ratio
             counted += 1
             now = time.perf_counter()
             enough = counted >= max(least, ROUNDS_FOR_AN_INTERVAL)

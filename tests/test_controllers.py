@@ -86,7 +86,7 @@ def test_equal_filling_is_a_value():
     assert EqualFilling() == EqualFilling(0.1) != EqualFilling(0.2)
     assert repr(EqualFilling(1)) == "EqualFilling(release=1.0)"
     for release in (-0.1, 1.1, float("nan"), None, "half", [0.1]):
-        with pytest.raises(ValueError, match="EqualFilling"):
+        with pytest.raises(ValueError, match="release must be a number from 0 to 1, got "):
             EqualFilling(release)
 
 

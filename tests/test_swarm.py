@@ -407,6 +407,8 @@ def test_a_constant_opening_is_checked_when_it_is_made():
     for wrong in (2, -1, float("nan"), "half", [0.5, 2], None):
         with pytest.raises(ValueError, match="ConstantOpening"):
             ConstantOpening(wrong)
+    with pytest.raises(ValueError, match="an opening must be a number from 0 to 1, got 'half'"):
+        ConstantOpening("half")
 
 
 # One engine per process

@@ -332,7 +332,7 @@ def test_bare_processes_do_at_most_their_number_of_times_the_work():
 
 def test_bare_processes_are_measured_before_every_call():
     measured = measure({"a": lambda: None, "b": lambda: None}, 0, bare_processes=2)
-    assert len(measured.ratios) == 6  # two calls in two rounds and in the warm-up
+    assert len(measured.ratios) == 4  # two calls in two rounds
     assert min(measured.ratios) <= measured.limit <= max(measured.ratios)
     assert measure({"a": lambda: None}, 0).limit is None
     with pytest.raises(ValueError, match="bare_processes must be an integer of at least 0, got -1"):
