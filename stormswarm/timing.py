@@ -5,6 +5,8 @@ import math
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
+
 from stormswarm.pools import check_integer, count_cores
 from stormswarm.swarm import Swarm
 
@@ -110,8 +112,8 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     """Say in words why a swarm took longer than an even share of the work.
 
     Parameters and errors are those of `split_seconds`. Give several repetitions of each duration
-    if you can: their spread tells whether the machine held its speed. If the jobs took less time in
-    the swarm than alone, it did not, and no conclusion is drawn.
+    if you can: how far their quartiles lie apart tells whether the machine held its speed. If the
+    jobs took less time in the swarm than alone, it did not, and no conclusion is drawn.
     """
     parts, repeated = split_seconds(swarm, alone), [_repetitions(one) for one in alone]
     alone, workers = _medians(swarm, alone), len(_jobs_by_worker(swarm))
@@ -123,7 +125,7 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     )
     together = math.fsum(record["stop"] - record["start"] for record in swarm.timeline)
     ratio = together / math.fsum(alone)
-    spread = max((max(some) - min(some)) / statistics.median(some) for some in repeated)
+    spread = max(map(_spread, repeated))
     shown = f" (spread {100 * spread:.0f} %)" if spread > 0.25 else ""
     changed = f"The machine changed its speed while you measured{shown}: run it again."
     if ratio < 0.9:  # then the parts say nothing
@@ -185,6 +187,12 @@ def break_even(job: float, start: float, processors: int, slowdown: float = 1.0)
 
 def _repetitions(durations):
     return check_durations(durations if isinstance(durations, Sequence) else [durations])
+
+
+def _spread(durations):
+    """Return the range between the quartiles as a share of the median."""
+    low, median, high = np.percentile(durations, (25, 50, 75))
+    return (high - low) / median
 
 
 def _medians(swarm, alone):
