@@ -35,7 +35,7 @@ from benchmarks.common import (
     table,
 )
 
-# Job set -> its jobs, or how many that do nothing; calls that make one figure; warm figures a round
+# Job set -> its jobs, or how many that do nothing; calls that make one figure; least warm figures
 SETS = {
     "gamma2": ("gamma2", 1, 6),
     "gamma6": ("gamma6", 1, 4),
@@ -157,13 +157,13 @@ SIDES = {
 
 
 def read_set(job_set):
-    """Return the worker function, the configs, the calls and the warm figures of a job set."""
+    """Return a job set's worker function, configs, calls and least number of warm figures."""
     from stormswarm_utils import worker
 
-    jobs, calls, figures = SETS[job_set]
+    jobs, calls, least = SETS[job_set]
     if isinstance(jobs, int):
-        return give_back, list(range(jobs)), calls, figures
-    return worker, helper_configs(swarm_jobs(jobs)), calls, figures
+        return give_back, list(range(jobs)), calls, least
+    return worker, helper_configs(swarm_jobs(jobs)), calls, least
 
 
 def time_cold(side, job_set):
@@ -178,11 +178,11 @@ def time_cold(side, job_set):
         return {"seconds": time.perf_counter() - clock, "results": list(results)}
 
 
-def time_warm(job_set):
+def time_warm(job_set, rounds):
     """Time a job set on the running workers of all sides, side after side."""
     from stormswarm_utils import measure
 
-    function, configs, calls, figures = read_set(job_set)
+    function, configs, calls, least = read_set(job_set)
     results = {}
 
     def repeat(side, run):
@@ -192,7 +192,7 @@ def time_warm(job_set):
     with ExitStack() as stack:
         sides = {side: stack.enter_context(pool()) for side, (pool, _) in SIDES.items()}
         turns = {side: partial(repeat, side, run) for side, run in sides.items()}
-        seconds = measure(turns, seconds=0, rounds=figures).values
+        seconds = measure(turns, seconds=0, rounds=max(rounds, least)).values
     return {"seconds": seconds, "results": results}
 
 
@@ -215,8 +215,11 @@ def time_start(processors):
 
 
 def measure_peers(rounds):
-    """Time all sides in turns; yield the tables `peers`, `ratios` and `start` after every round."""
-    took, starts = {}, {}
+    """Time all sides in turns; yield the tables `peers`, `ratios` and `start` after every round.
+
+    All warm figures are taken in the first round.
+    """
+    took, warm, starts = {}, {}, {}
     for turn in range(rounds):
         for job_set in SETS:
 
@@ -224,14 +227,15 @@ def measure_peers(rounds):
                 print(f"\r{progress}, {arguments[0]:40}", end="", flush=True)
                 return in_a_fresh_process(function, *arguments)
 
-            states = took.setdefault(job_set, {"warm": {}, "cold": {}})
-            warm = ask(time_warm, job_set)
+            if turn == 0:
+                warm[job_set] = ask(time_warm, job_set, rounds)
+                took[job_set] = {"warm": warm[job_set]["seconds"], "cold": {}}
+            expected = warm[job_set]["results"]["helper"]
             for side in SIDES:
-                cold = ask(time_cold, side, job_set)
-                states["warm"].setdefault(side, []).extend(warm["seconds"][side])
-                states["cold"].setdefault(side, []).append(cold["seconds"])
-                for results in (cold["results"], warm["results"][side]):
-                    assert results == warm["results"]["helper"], f"{side}: other results"
+                figure = ask(time_cold, side, job_set)
+                took[job_set]["cold"].setdefault(side, []).append(figure["seconds"])
+                for results in (figure["results"], warm[job_set]["results"][side]):
+                    assert results == expected, f"{side}: other results"
         for processors in (2, 6):
             figure = in_a_fresh_process(time_start, processors)
             for state, seconds in figure.items():
@@ -299,11 +303,11 @@ def main():
     """Write the table of docs/which-pool.md from build/bench.json."""
     result = json.loads((ROOT / "build" / "bench.json").read_text(encoding="utf-8"))
     machine, rounds = result["machine"], result["rounds"]
-    least, *_, most = sorted(figures for _, _, figures in SETS.values())
+    least, *_, most = sorted(max(rounds, least) for _, _, least in SETS.values())
     head = (
         f"{machine['processor']}, {machine['usable cores']} cores, Python {machine['python']}, "
         f"{result['date']}. Seconds on {PROCESSORS} processes, median (minimum to maximum); cold "
-        f"figures: {rounds}, warm figures: {least * rounds} to {most * rounds}:"
+        f"figures: {rounds}, warm figures: {least} to {most}:"
     )
     turns = (
         "Warm seconds of the helper over those of the others in the same turn, median (quartiles):"
