@@ -9,6 +9,7 @@ import atexit
 import functools
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from contextlib import suppress
@@ -35,14 +36,18 @@ def make_root() -> str:
 
 def remove_root(root: str) -> None:
     """Remove the folder of a call with all that is in it."""
-    lock = _roots.pop(root, None)
+    lock = _roots.get(root)
     if lock is not None:
         lock.close()
     shutil.rmtree(root, ignore_errors=True)
+    _roots.pop(root, None)  # at last, so that the exit of this process completes what was begun
 
 
 @atexit.register
 def _remove_roots():
+    if _roots:
+        with suppress(ValueError):  # another thread than the main one cannot set it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # or the next Ctrl-C would leave them
     for root in [*_roots]:
         remove_root(root)
 
