@@ -12,6 +12,7 @@ share of the jobs in one message. Their warm figure is the limit of the machine,
 already running, and the shares follow from the seconds that each job took before.
 """
 
+import itertools
 import json
 import multiprocessing
 import statistics
@@ -215,27 +216,25 @@ def time_start(processors):
 
 
 def measure_peers(rounds):
-    """Time all sides in turns; yield the tables `peers`, `ratios` and `start` after every round.
+    """Time all sides; yield the tables `peers`, `ratios` and `start` after every cold round."""
 
-    All warm figures are taken in the first round.
-    """
-    took, warm, starts = {}, {}, {}
+    def ask(progress, function, *arguments):
+        print(f"\r{progress}: {', '.join(map(str, arguments)):40}", end="", flush=True)
+        return in_a_fresh_process(function, *arguments)
+
+    warm = {job_set: ask("warm", time_warm, job_set, rounds) for job_set in SETS}
+    took = {
+        job_set: {"warm": figures["seconds"], "cold": {side: [] for side in SIDES}}
+        for job_set, figures in warm.items()
+    }
+    starts = {}
     for turn in range(rounds):
-        for job_set in SETS:
-
-            def ask(function, *arguments, progress=f"round {turn + 1} of {rounds}: {job_set}"):
-                print(f"\r{progress}, {arguments[0]:40}", end="", flush=True)
-                return in_a_fresh_process(function, *arguments)
-
-            if turn == 0:
-                warm[job_set] = ask(time_warm, job_set, rounds)
-                took[job_set] = {"warm": warm[job_set]["seconds"], "cold": {}}
-            expected = warm[job_set]["results"]["helper"]
-            for side in SIDES:
-                figure = ask(time_cold, side, job_set)
-                took[job_set]["cold"].setdefault(side, []).append(figure["seconds"])
-                for results in (figure["results"], warm[job_set]["results"][side]):
-                    assert results == expected, f"{side}: other results"
+        for job_set, side in itertools.product(SETS, SIDES):
+            figure = ask(f"cold, round {turn + 1} of {rounds}", time_cold, side, job_set)
+            took[job_set]["cold"][side].append(figure["seconds"])
+            results = warm[job_set]["results"]
+            for found in (figure["results"], results[side]):
+                assert found == results["helper"], f"{side}: other results"
         for processors in (2, 6):
             figure = in_a_fresh_process(time_start, processors)
             for state, seconds in figure.items():
