@@ -78,7 +78,8 @@ class OwnPool:
     def start(self, call):
         """Hand one job to a worker, or let it wait for one."""
         self.waiting.append(call)
-        self._hand_out()
+        if len(self.waiting) == 1:  # no worker is free if another job waits already
+            self._hand_out()
         if self.waiting:
             self._add_worker()
 
@@ -100,9 +101,10 @@ class OwnPool:
                 worker.seconds = answer.stop - answer.start
                 if worker.late or not answer.reusable or worker.ended >= self.tasks_per_child:
                     yield from self._bury(worker, died=False)
-                elif worker.ahead:
-                    self._note_begin(worker, worker.ahead.popleft()[0])
-                self._hand_out()
+                else:
+                    if worker.ahead:
+                        self._note_begin(worker, worker.ahead.popleft()[0])
+                    self._feed(worker)
                 yield call.job, answer
         if self.in_vain >= PATIENCE:
             while self.waiting:
@@ -131,12 +133,16 @@ class OwnPool:
 
     def _hand_out(self):
         for worker in self.workers:
-            if worker.call_number != self.number or worker.late:
-                continue
-            if worker.job is None and self.waiting:
-                self._send(worker, self.waiting.popleft())
-            while len(worker.ahead) < self._most_ahead(worker) and self._send_ahead(worker):
-                pass
+            self._feed(worker)
+
+    def _feed(self, worker):
+        """Give a worker a job if it has none, and some ahead of time if its jobs are quick."""
+        if worker.call_number != self.number or worker.late:
+            return
+        if worker.job is None and self.waiting:
+            self._send(worker, self.waiting.popleft())
+        while len(worker.ahead) < self._most_ahead(worker) and self._send_ahead(worker):
+            pass
 
     def _most_ahead(self, worker):
         """Return how many jobs a worker is to have got before its present one has ended.
@@ -220,6 +226,7 @@ class OwnPool:
                 "one process after the other ended before it was ready, the last one with "
                 f"{describe_exit(exitcode)}"
             )
+        self._hand_out()  # those that it had not begun, to workers that are free
         if self.waiting:
             self._add_worker()
 

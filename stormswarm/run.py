@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import os
 import random
 import sys
 import time
@@ -198,7 +199,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 
 def seed_from_system() -> None:
     """Seed the global generators from the operating system, so that no two jobs share a stream."""
-    random.seed()
+    random.seed(os.urandom(32))  # without an argument it reads 2,500 bytes, for each job
     if "numpy.random" in sys.modules:  # it seeds itself when it is first imported
         np.random.seed()
 

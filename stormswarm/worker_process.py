@@ -1,5 +1,6 @@
 """What happens in a worker process between two jobs, and when its caller is gone?"""
 
+import _signal
 import importlib
 import multiprocessing
 import os
@@ -75,7 +76,7 @@ class ProcessState:
         self.errors, self.filters = np.geterr(), [*warnings.filters]
         self.depth = sys.getrecursionlimit()
         known = {number for number in signal.valid_signals() if number < 32}  # not real-time ones
-        self.handlers = {number: signal.getsignal(number) for number in known}
+        self.handlers = {number: _signal.getsignal(number) for number in known}
 
     def put_back(self) -> bool:
         """Put everything back; return False if that fails, and the process is to be replaced."""
@@ -84,7 +85,7 @@ class ProcessState:
                 if signal.getitimer(timer)[0]:
                     signal.setitimer(timer, 0)
             for number, handler in self.handlers.items():
-                if signal.getsignal(number) != handler:
+                if _signal.getsignal(number) != handler:
                     signal.signal(number, handler)
             if self.encoded != _ENCODED_ENVIRONMENT:
                 os.environ.clear()
@@ -103,7 +104,8 @@ class ProcessState:
         return True
 
 
-# Comparing the variables as text would decode each of them after each job.
+# Comparing the variables as text would decode each of them after each job, and `signal.getsignal`
+# would look for each handler among the members of an enum; `_signal` is the module behind it.
 _ENCODED_ENVIRONMENT = getattr(os.environ, "_data", os.environ)
 _TIMERS = [
     getattr(signal, name)

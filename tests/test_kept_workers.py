@@ -84,7 +84,8 @@ def test_an_edited_module_is_seen_by_the_next_call(how, monkeypatch, tmp_path):
     module = package / "rules.py"
 
     def write(value):
-        module.write_text(f"def rule(config):\n    return {value}\n", encoding="utf-8")
+        body = f"    time.sleep(0.1)  # so that each worker has a job\n    return {value}\n"
+        module.write_text(f"import time\n\ndef rule(config):\n{body}", encoding="utf-8")
 
     name = f"{package.name}.rules"
 
