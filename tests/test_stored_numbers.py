@@ -168,7 +168,7 @@ def test_a_notebook_that_contradicts_itself_twice_is_not_stored(
 ):
     path, executed = tmp_path / "small.ipynb", []
 
-    def execute(notebook, folder):
+    def execute(notebook, folder, client):
         executed.append(folder)
         deviation = "10 ms" if len(executed) == good_attempt else "900 ms"
         notebook.cells = notebook_that_printed(f"1.5 s ± {deviation}{TIMEIT}").cells
@@ -182,3 +182,20 @@ def test_a_notebook_that_contradicts_itself_twice_is_not_stored(
     assert (path.read_bytes() == before) == refused
     said = capsys.readouterr().err
     assert ("quieter machine" in said and "1.5 s ± 900 ms" in said) == refused
+
+
+@pytest.mark.parametrize("good_repeat", [0, 3, 4])
+def test_an_unsteady_timing_is_repeated_at_once(good_repeat, tmp_path):
+    timing = f"""
+repeats += 1
+print(f"1 s ± {{10 if repeats == {good_repeat} else 900}} ms per loop (mean ± std. dev. of 3 runs)")
+"""
+    sources = ["repeats = -1", timing, "repeats"]
+    notebook = nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, sources)])
+    notebook.cells.insert(1, nbformat.v4.new_markdown_cell("text"))
+    store_outputs.execute(notebook, tmp_path, store_outputs.PatientClient)
+    setup, _, timed, last = notebook.cells
+    assert [cell.execution_count for cell in (setup, timed, last)] == [1, 2, 3]
+    assert last.outputs[0].execution_count == 3
+    assert last.outputs[0].data["text/plain"] == str(min(good_repeat, 3))
+    assert len(contradictions(notebook)) == (good_repeat > 3)

@@ -44,9 +44,8 @@ def check(text: str, known: dict) -> Iterator[str]:
         known["limit"] = float(limit)
     if "run it again" in text.lower():  # as `explain_seconds` does after a change of speed
         yield "it asks its reader to run it again"
-    for mean, deviation in TIMEIT.findall(text):
-        if _seconds(deviation) > 0.1 * _seconds(mean):
-            yield f"{mean} ± {deviation}: the deviation is more than a tenth of the mean"
+    for mean, deviation in unsteady_timings(text):
+        yield f"{mean} ± {deviation}: the deviation is more than a tenth of the mean"
     yield from _comparisons(text, known["rows"])
     yield from _speed_ups(text, known["limit"])
     yield from _orders(text, known["rows"])
@@ -55,6 +54,12 @@ def check(text: str, known: dict) -> Iterator[str]:
             yield f"{four} / {one} is not in {low} to {high}, the range around {ratio}"
     for local, remote, ratio in REMOTE.findall(text):
         yield from _divided(remote, local, ratio)
+
+
+def unsteady_timings(text: str) -> list[tuple[str, str]]:
+    """Return mean and deviation of each `%%timeit` that pyperf would call unstable."""
+    timed = TIMEIT.findall(text)
+    return [(mean, some) for mean, some in timed if _seconds(some) > 0.1 * _seconds(mean)]
 
 
 def _comparisons(text, rows):

@@ -34,7 +34,7 @@ def heading(notebook, index):
     return ""
 
 
-def execute(notebook, folder):
+def execute(notebook, folder, client=NotebookClient):
     """Execute the notebook in a fresh kernel that starts in `folder`, showing progress."""
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     with tqdm(total=len(code), unit="cell", bar_format="{l_bar}{bar:20}| {elapsed}") as bar:
@@ -43,9 +43,10 @@ def execute(notebook, folder):
             bar.set_description(f"{heading(notebook, cell_index)[:48]:48}")
 
         def executed(cell, cell_index, execute_reply):
-            bar.update()
+            bar.n = code.index(cell_index) + 1
+            bar.refresh()
 
-        NotebookClient(
+        client(
             notebook,
             timeout=None,
             kernel_name="python3",
