@@ -67,7 +67,8 @@ def count_numbers(processes: int) -> Iterator[Callable[[], float]]:
     """Start bare processes; yield a function that compares the work of all with that of one.
 
     All work for the same time, not for the same work: a core that is slower than another for a
-    moment makes them do less, but none has to wait for the last one.
+    moment makes them do less, but none has to wait for the last one. The work of one is the mean of
+    two of them, which may run on different cores, one before all and one after.
     """
     command = [sys.executable, "-I", "-c", COUNT]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -82,7 +83,7 @@ def count_numbers(processes: int) -> Iterator[Callable[[], float]]:
             return sum(int(counter.stdout.readline()) for counter in counters)
 
         def compare():
-            before, together, after = count(counters[:1]), count(counters), count(counters[:1])
-            return 2 * together / (before + after)
+            first, together, last = count(counters[:1]), count(counters), count(counters[-1:])
+            return 2 * together / (first + last)
 
         yield compare

@@ -194,7 +194,7 @@ def measure_limit(processes: int = 2, seconds: float = 8.0) -> float:
     been started before. If cores did not affect each other, the processes would do as many times
     the work of one as there are cores for them. Cores that share caches, memory, a clock or a
     physical core achieve less, and so do cores that are also used by other programs. In each turn
-    one process works for a tenth of a second, then all, then one again; the answer is the median
+    one process works for a tenth of a second, then all, then another one; the answer is the median
     over the turns. `measure` does the same between the calls that it times, if it is given a number
     of `bare_processes`.
 
