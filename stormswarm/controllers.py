@@ -35,7 +35,8 @@ class ConstantOpening:
         if isinstance(self.opening, str | None):
             got = f"got {self.opening!r:.80}"
             raise ValueError(f"ConstantOpening: an opening must be a number from 0 to 1, {got}")
-        values = check_actions(self.opening, range(np.size(self.opening)), "ConstantOpening")
+        valves = [f"number {one}" for one in range(1, 1 + np.size(self.opening))]
+        values = check_actions(self.opening, valves, "ConstantOpening")
         object.__setattr__(self, "opening", tuple(values) if np.ndim(self.opening) else values[0])
 
     def __call__(self, state: np.ndarray) -> float | tuple[float, ...]:

@@ -60,7 +60,9 @@ def private_engine(
     Raises
     ------
     TypeError
-        `network` is not callable.
+        `network` is not callable, or `keep` is not a path.
+    ValueError
+        `keep` is a file.
     RuntimeError
         Another simulation is open in this process.
 
@@ -71,12 +73,18 @@ def private_engine(
         def largest_outflow(row):
             with private_engine(row.edit, keep=f"results/{row.name}"):
                 with pyswmm.Simulation("my_network.inp") as simulation:
-                    simulation.execute()
+                    for _ in simulation:
+                        pass
                 with pyswmm.Output("my_network.out") as output:
                     return max(output.node_series("Outfall", NodeAttribute.TOTAL_INFLOW).values())
     """
     if network is not None and not callable(network):
         raise TypeError(f"network must be a callable from text to text, got {network!r:.80}")
+    if keep is not None:
+        if not isinstance(keep, str | os.PathLike):
+            raise TypeError(f"keep must be the path of a folder, got {keep!r:.80}")
+        if os.path.exists(keep) and not os.path.isdir(keep):
+            raise ValueError(f"keep must be the path of a folder, got {keep!r:.80}, a file")
     with hold_engine(PrivateFiles(edit=network, keep=keep)):
         yield
 

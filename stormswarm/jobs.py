@@ -102,6 +102,20 @@ class _Pickler(cloudpickle.Pickler):
             return self.take_out(value)
         return None
 
+    def reducer_override(self, value):
+        """Send a cached function of a script or notebook by value, as other functions are."""
+        local = "<locals>" in getattr(value, "__qualname__", "")
+        if type(value) is _Cached and (local or value.__module__ == "__main__"):
+            return _cache, (value.__wrapped__, value.cache_parameters())
+        return super().reducer_override(value)
+
+
+_Cached = type(functools.cache(len))
+
+
+def _cache(function, parameters):
+    return functools.lru_cache(**parameters)(function)
+
 
 class _Unpickler(pickle.Unpickler):
     """Puts large objects back, a fresh copy for each job."""

@@ -121,13 +121,20 @@ def measure(
 
     Raises
     ------
+    TypeError
+        `calls` is not a dict of callables.
     ValueError
         There is nothing to call, `rounds` is below 2, or `bare_processes` below 0.
     """
     least = check_integer(rounds, "rounds", least=2)
     check_integer(bare_processes, "bare_processes", least=0)
+    if not isinstance(calls, dict):
+        raise TypeError(f"calls must be a dict, label -> callable, got {calls!r:.80}")
     if not calls:
         raise ValueError("there is nothing to measure: calls is empty")
+    for label, call in calls.items():
+        if not callable(call):
+            raise TypeError(f"calls: {label!r} must be a callable, got {call!r:.80}")
     values, ratios, counted = {label: [] for label in calls}, [], -1  # the first round warms up
     began = time.perf_counter()
     with count_numbers(bare_processes) as compare:

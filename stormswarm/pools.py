@@ -114,7 +114,10 @@ def choose_pool(
     if executor is None:
         return OwnPool(processors or count_cores(), timeout, max_tasks_per_child)
     if not isinstance(executor, futures.Executor):
-        raise TypeError(f"executor must be a concurrent.futures.Executor, got {executor!r:.80}")
+        got = f"got {executor!r:.80}"
+        if hasattr(executor, "get_executor"):
+            got += "; a dask client makes one: client.get_executor()"
+        raise TypeError(f"executor must be a concurrent.futures.Executor, {got}")
     if timeout is not None:
         raise ValueError(NO_TIME_LIMIT)
     if max_tasks_per_child is not None:

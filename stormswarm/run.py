@@ -19,7 +19,13 @@ import pystorms
 from stormswarm.engine import hold_engine
 from stormswarm.failures import add_note, say_where
 from stormswarm.private_files import PrivateFiles
-from stormswarm.scenarios import DEFAULT_SCENARIO, check_actions, make_scenario, name_scenario
+from stormswarm.scenarios import (
+    DEFAULT_SCENARIO,
+    check_actions,
+    make_scenario,
+    name_scenario,
+    refuse_nan,
+)
 from stormswarm.speed import read_by_index, shorten_log
 
 
@@ -125,16 +131,22 @@ class StormRun:
     def check_actions(self, answer: Any) -> Any:
         """Turn the controller's answer into actions, or raise a ValueError that says what is wrong.
 
-        A scenario without pystorms' list of valves gets the answer as it is.
+        A scenario without pystorms' list of valves gets the answer as it is, unless it has a NaN.
         """
-        if self.valves is not None:
-            answer = check_actions(answer, self.valves, say_where(self.name, self.steps))
+        where = say_where(self.name, self.steps)
+        if self.valves is None:
+            refuse_nan(answer, where)
+        else:
+            answer = check_actions(answer, self.valves, where)
         if self.keep_hydrographs:
             self.rows.add_actions(answer, len(self.valves or ()))
         return answer
 
     def result(self) -> Run:
-        """Return the finished run."""
+        """Return the finished run; a score of NaN is a ValueError."""
+        if isinstance(self.performance, float) and math.isnan(self.performance):
+            where = say_where(self.name, self.steps)
+            raise ValueError(f"{where}: performance() is NaN (not a number), which is not a score")
         hydrographs = self.rows.make_series(self) if self.keep_hydrographs else {}
         seconds = time.perf_counter() - self.began
         return Run(self.performance, self.steps, seconds, hydrographs)

@@ -43,8 +43,7 @@ def check_config(config: Any, job: int | None = None) -> None:
         raise error_type(sentence if job is None else f"job {job}: {sentence}")
 
     if not isinstance(config, dict):
-        expected = "a dict with a controller, or a list of such dicts"
-        refuse(TypeError, f"a config must be {expected}, got {config!r:.80}")
+        refuse(TypeError, f"a config must be a dict with a controller, got {config!r:.80}")
     for key in config:
         if key not in CONFIG_KEYS:
             allowed = ", ".join(CONFIG_KEYS)
@@ -66,7 +65,7 @@ def check_config(config: Any, job: int | None = None) -> None:
             allowed = ", ".join(SCENARIOS)
             refuse(ValueError, f"unknown scenario {scenario!r:.80}; allowed are {allowed}")
     elif not callable(scenario) or (isinstance(scenario, type) and find_missing(scenario)):
-        refuse(TypeError, _explain_scenario(scenario))
+        refuse(TypeError, f"{_SCENARIO_MUST_BE}, got {scenario!r:.80}{_say_missing(scenario)}")
     metric = config.get("metric", METRICS[0])
     if not isinstance(metric, str):
         refuse(TypeError, f"metric must be a name, got {metric!r:.80}")
@@ -88,11 +87,15 @@ def find_missing(scenario: Any) -> list[str]:
     return [name for name in ("state", "step", "performance") if not hasattr(scenario, name)]
 
 
-def _explain_scenario(scenario):
-    return (
-        "scenario must be a name, or a class or function that makes an object with the methods "
-        f"state, step and performance, got {scenario!r:.80}"
-    )
+_SCENARIO_MUST_BE = (
+    "scenario must be a name, or a class or function that makes an object with the methods "
+    "state, step and performance"
+)
+
+
+def _say_missing(scenario):
+    missing = find_missing(scenario)
+    return f" without {' and '.join(missing)}" if len(missing) < 3 else ""
 
 
 def name_scenario(scenario: Any) -> str | None:
@@ -117,8 +120,19 @@ def make_scenario(scenario: Any) -> Any:
         return getattr(pystorms.scenarios, scenario)()
     made = scenario()
     if find_missing(made):
-        raise TypeError(f"{_explain_scenario(scenario)}, which makes {made!r:.80}")
+        got = f"got {scenario!r:.80}, which makes {made!r:.80}{_say_missing(made)}"
+        raise TypeError(f"{_SCENARIO_MUST_BE}, {got}")
     return made
+
+
+def refuse_nan(answer: Any, where: str) -> None:
+    """Raise a ValueError if an answer for a scenario without a list of valves has a NaN."""
+    try:
+        values = np.asarray(0.0 if answer is None else answer, dtype=float)
+    except (TypeError, ValueError):  # what else it may be is the scenario's own affair
+        return
+    if np.isnan(values).any():
+        raise ValueError(f"{where}: {answer!r:.80} is not an action: NaN is not a number")
 
 
 def check_actions(answer: Any, valves: list, where: str) -> list[float] | None:

@@ -4,9 +4,10 @@ import itertools
 import operator
 import os
 import sys
+import textwrap
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -74,7 +75,8 @@ class SwarmError(RuntimeError):
             cause = record["error"]
             for said_already in (f"{label}, ", f"{label}: "):
                 cause = cause.replace(said_already, "", 1)
-            lines.append(f"  {label + ':':{width}} {cause:.200}")
+            cause = textwrap.shorten(cause, 300, placeholder=" ...")
+            lines.append(f"  {label + ':':{width}} {cause}")
         if len(failures) > len(shown):
             lines.append(f"  ... and {len(failures) - len(shown)} more in .results.failures")
         return "\n".join(lines)
@@ -128,8 +130,9 @@ class Progress:
 
 def list_jobs(config: Any, jobs: int | None) -> list:
     """Return one config per job: a list is repeated in turn until there are `jobs` of them."""
-    if isinstance(config, Iterator):
-        raise TypeError(f"configs must be a list: put list(...) around {config!r:.80}")
+    if isinstance(config, Iterable) and not isinstance(config, list | str | bytes | Mapping):
+        what = f"put list(...) around {config!r:.80}, or [...] if it is a single config"
+        raise TypeError(f"configs must be a list: {what}")
     configs = config if isinstance(config, list) else [config]
     if jobs is None:
         return [*configs]

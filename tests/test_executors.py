@@ -320,6 +320,9 @@ def test_what_is_no_executor_is_refused():
 
     with pytest.raises(TypeError, match="executor must be a concurrent"):
         generate_swarm(SHORT, worker, executor=Client())
+    Client.get_executor = None
+    with pytest.raises(TypeError, match=r"a dask client makes one: client\.get_executor\(\)"):
+        generate_swarm(SHORT, worker, executor=Client())
 
 
 def test_jobs_that_an_executor_cancels_are_failures():

@@ -159,6 +159,16 @@ def test_an_edit_that_cannot_be_called_is_refused_before_the_block():
         pytest.fail("the block has begun")
 
 
+@pytest.mark.parametrize("keep", [5, __file__])
+def test_what_is_no_folder_to_keep_results_in_is_refused_before_the_block(keep):
+    error = TypeError if keep == 5 else ValueError
+    with (
+        pytest.raises(error, match="keep must be the path of a folder, got"),
+        private_engine(keep=keep),
+    ):
+        pytest.fail("the block has begun")
+
+
 def test_an_output_that_another_program_has_written_can_be_read(town, tmp_path):
     with private_engine(keep=tmp_path / "kept"):
         expected = inflows({"inp": str(town)})

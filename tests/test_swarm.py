@@ -1,5 +1,6 @@
 """Swarms: order, copies, failures, interrupts, and engines other than the helper's own pool."""
 
+import functools
 import os
 import pickle
 import signal
@@ -32,6 +33,15 @@ SHORT = [
     {"controller": ConstantOpening(opening), "scenario": "theta", "network": first_hour}
     for opening in OPENINGS
 ]
+
+
+class Sized:
+    """Lacks one method of a scenario."""
+
+    def state(self):
+        """Do nothing."""
+
+    step = state
 
 
 def square(number):
@@ -276,9 +286,115 @@ print(generate_swarm([1] * 10, abs, 3))
     assert second == str([1] * 10)
 
 
-def test_a_generator_of_configs_is_no_list():
+@pytest.mark.parametrize(
+    "configs",
+    [
+        (one for one in SHORT),
+        tuple(SHORT),
+        range(3),
+        {1, 2},
+        np.eye(2),
+        {1: 2}.values(),
+        map(abs, [1]),
+    ],
+    ids=lambda configs: type(configs).__name__,
+)
+def test_what_can_be_iterated_over_and_is_no_list_is_refused(configs):
     with pytest.raises(TypeError, match=r"configs must be a list: put list\(...\) around"):
-        generate_swarm((one for one in SHORT), worker)
+        generate_swarm(configs, square)
+
+
+@pytest.mark.parametrize("config", ["text", b"bytes", {"a": 1}, 5, None, Path("folder")])
+def test_a_single_config_of_any_other_kind_is_one_job(config):
+    assert generate_swarm(config, lambda config: [config], 1) == [[config]]
+
+
+class Bare:
+    """Theta behind the three methods that a scenario needs, without a list of valves."""
+
+    score = None
+
+    def __init__(self):
+        self.theta = pystorms.scenarios.theta()
+
+    def state(self):
+        return self.theta.state()
+
+    def step(self, actions):
+        return self.theta.step(actions)
+
+    def performance(self):
+        return self.theta.performance() if self.score is None else self.score
+
+
+class WithoutScore(Bare):
+    score = float("nan")
+
+
+@pytest.mark.parametrize("answer", [[0.5, float("nan")], np.full(2, np.nan), float("nan")])
+def test_nan_is_refused_in_a_scenario_without_a_list_of_valves(answer):
+    config = {"scenario": Bare, "controller": lambda state: answer}
+    with pytest.raises(ValueError, match=r"Bare, step 0: .* is not an action: NaN is no"):
+        worker(config)
+
+
+@pytest.mark.parametrize("answer", [[0.5, 0.5], None])
+def test_other_actions_reach_a_scenario_without_a_list_of_valves(answer):
+    rule = {"controller": lambda state: answer}
+    assert worker(rule | {"scenario": Bare}) == worker(rule | {"scenario": "theta"})
+
+
+def test_a_score_of_nan_is_a_failure():
+    config = {"scenario": WithoutScore, "controller": lambda state: None}
+    (result,) = generate_swarm(config, worker, 1, return_exceptions=True)
+    assert "step 12576: performance() is NaN (not a number), which is not a score" in str(result)
+
+
+def test_a_long_cause_is_shortened_where_all_can_see_it():
+    def fail(config):
+        raise ValueError("much " * 100)
+
+    with pytest.raises(SwarmError) as caught:
+        generate_swarm([1], fail, 1)
+    _, line = str(caught.value).splitlines()
+    assert line.endswith("much ...")
+    assert 280 < len(line) < 320
+
+
+def test_cached_functions_of_a_script_are_sent(run_python):
+    printed = run_python("""
+import functools
+from stormswarm_utils import generate_swarm
+
+
+@functools.cache
+def load():
+    return 5
+
+
+@functools.lru_cache(maxsize=3)
+def fibonacci(number):
+    return number if number < 2 else fibonacci(number - 1) + fibonacci(number - 2)
+
+
+class Model:
+    @functools.cache
+    def run(self, config):
+        return config * load()
+
+
+print(generate_swarm([5, 6], lambda config: load() + fibonacci(config) + Model().run(config), 2))
+print(generate_swarm([5, 6], fibonacci, 2))
+""")
+    assert printed.splitlines() == ["[35, 43]", "[5, 8]"]
+
+
+def test_a_cached_function_inside_a_function_is_sent():
+    @functools.lru_cache(maxsize=7)
+    def cached(number):
+        return cached.cache_parameters(), number**2
+
+    assert generate_swarm([2], cached, 1) == [({"maxsize": 7, "typed": False}, 4)]
 
 
 def test_jobs_without_configs():
@@ -302,6 +418,11 @@ def test_jobs_without_configs():
         ({"scenario": "gama"}, "job 1: unknown scenario 'gama'; allowed are alpha, beta, gamma"),
         ({"scenario": 7}, "job 1: scenario must be a name, or a class or function that makes"),
         ({"scenario": dict}, "job 1: scenario must be a name, or a class or function that makes"),
+        (
+            {"scenario": Sized},
+            "job 1: scenario must be a name, or a class or function that makes an object with the "
+            f"methods state, step and performance, got {Sized!r} without performance",
+        ),
         ({"metric": "worst"}, "job 1: unknown metric 'worst'; allowed are mean, cumulative"),
         ({"metric": []}, "job 1: metric must be a name, got []"),
         ({"network": "net.inp"}, "job 1: network must be a callable from text to text, got 'net"),
@@ -409,6 +530,8 @@ def test_a_constant_opening_is_checked_when_it_is_made():
             ConstantOpening(wrong)
     with pytest.raises(ValueError, match="an opening must be a number from 0 to 1, got 'half'"):
         ConstantOpening("half")
+    with pytest.raises(ValueError, match=r"valve number 2: 2\.0 is not an opening"):
+        ConstantOpening((0.5, 2))
 
 
 # One engine per process

@@ -283,6 +283,10 @@ def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
     assert len(more.values["a"]) == 5
     with pytest.raises(ValueError, match="nothing to measure"):
         measure({})
+    with pytest.raises(TypeError, match=r"calls must be a dict, label -> callable, got \[1\]"):
+        measure([1])
+    with pytest.raises(TypeError, match="calls: 'b' must be a callable, got None"):
+        measure({"a": lambda: pytest.fail("it was called"), "b": None})
     with pytest.raises(ValueError, match="rounds must be an integer of at least 2, got 1"):
         measure({"a": lambda: None}, rounds=1)
 
