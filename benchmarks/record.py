@@ -236,7 +236,8 @@ def main(folder=None):
     folder.mkdir(parents=True, exist_ok=True)
     path = free_path(folder, made)
     path.write_text(as_text(made), encoding="utf-8")
-    print(f"\n{path}\nmake docs draws it; CONTRIBUTING.md says how to send it.")
+    use = "This was a trial" if quick else "make docs draws it; CONTRIBUTING.md says how to send it"
+    print(f"\n{path}\n{use}.")
 
 
 if __name__ == "__main__":

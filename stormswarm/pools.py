@@ -1,9 +1,10 @@
 """Where do jobs run: in the helper's own worker processes, or in the caller's executor?
 
-A pool is a context manager with four methods. `open(packed, jobs)` hands it the packed jobs and
-says how many of them it will be given, `room()` says how many more it takes now, `start(call)`
-gives it one, and `ended()` waits, and yields the number of each job that has ended with its
-answer or with how it was lost. To add a pool, write a class with these.
+A pool is a context manager with a `timeout` (seconds, or None) and four methods. `open(packed,
+jobs)` hands it the packed jobs and says how many of them it will be given, `room()` says how many
+more it takes now, `start(call)` gives it one, and `ended()` waits, and yields the number of each
+job that has ended with its answer or with how it was lost. To add a pool, write a class with these.
+`jobs.py` says what `packed` and a call are; in a worker process, `run_job` runs one and answers.
 """
 
 import operator

@@ -19,7 +19,8 @@ def read(path):
 def test_a_notebook_has_no_problems(path):
     notebook = read(path)
     nbformat.validate(notebook)
-    assert problems(notebook, path.stem) == []
+    found = problems(notebook, path.stem)
+    assert not found, "\n".join(found)
 
 
 def break_order(notebook):

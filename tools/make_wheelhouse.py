@@ -41,16 +41,17 @@ SYSTEMS = {
 }
 
 
-def needed(requirements, system, version):
+def needed(requirements, system, version, release="0"):
     """Return the lines of a requirements file that a system with this Python installs.
 
-    pip itself would read the markers for the machine that it runs on.
+    pip itself would read the markers for the machine that it runs on. `release` is the last number
+    of the full version of Python.
     """
     markers, machine, _ = SYSTEMS[system]
     environment = markers | {
         "platform_machine": machine,
         "python_version": version,
-        "python_full_version": f"{version}.0",
+        "python_full_version": f"{version}.{release}",
         "implementation_name": "cpython",
         "platform_python_implementation": "CPython",
     }
@@ -65,7 +66,15 @@ def needed(requirements, system, version):
 
 def download(system, version, folder):
     """Download the wheels for a system and a version of Python into a folder."""
-    lines = needed((ROOT / "requirements.txt").read_text("utf-8"), system, version)
+    requirements = (ROOT / "requirements.txt").read_text("utf-8")
+    first, last = (needed(requirements, system, version, release) for release in ("0", "99"))
+    for lines in (first, [line for line in last if line not in first]):
+        if lines:  # pip takes one version of a package at a time
+            download_lines(lines, system, version, folder)
+
+
+def download_lines(lines, system, version, folder):
+    """Download the wheels of these lines for a system and a version of Python into a folder."""
     tags = [f"--platform={tag}" for tag in SYSTEMS[system][2]]
     with tempfile.TemporaryDirectory() as scratch:
         chosen = Path(scratch, "requirements.txt")
@@ -89,7 +98,8 @@ def main():
         if system not in SYSTEMS:
             parser.error(f"unknown system {system!r}; there are {', '.join(SYSTEMS)}")
     folder = ROOT / "build" / "wheelhouse"
-    others = [(system, version) for system in wanted.systems for version in wanted.python]
+    systems = wanted.systems or [HERE]
+    others = [(system, version) for system in systems for version in wanted.python]
     for system, version in dict.fromkeys([(HERE, VERSION), *others]):
         print(f"{system}, Python {version}", flush=True)
         download(system, version, folder)
