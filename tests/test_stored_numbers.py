@@ -149,6 +149,17 @@ def test_no_stored_number_contradicts_the_text(path):
             "3.418 / 0.240 is not 14.4",
         ),
         (
+            [
+                "two programs: 1.90x as fast as one\n",
+                "swarm is 1.95x as fast as one after the other",
+            ],
+            [
+                "two programs: 1.90x as fast as one\n",
+                "swarm is 2.10x as fast as one after the other",
+            ],
+            "swarm: 2.10x is above the limit 1.9x",
+        ),
+        (
             [work("2, 0.81 s, 1.99x")],
             [work("2, 0.81 s, 2.49x")],
             "2 processes did 2.49 times the work of one",

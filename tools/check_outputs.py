@@ -46,7 +46,7 @@ def check(text: str, known: dict) -> Iterator[str]:
         yield "it asks its reader to run it again"
     for mean, deviation in unsteady_timings(text):
         yield f"{mean} ± {deviation}: the deviation is more than a tenth of the mean"
-    yield from _comparisons(text, known["rows"])
+    yield from _comparisons(text, known["rows"], known["limit"])
     yield from _speed_ups(text, known["limit"])
     yield from _orders(text, known["rows"])
     for _, one, four, ratio, low, high in AS_LONG.findall(text):
@@ -62,10 +62,12 @@ def unsteady_timings(text: str) -> list[tuple[str, str]]:
     return [(mean, some) for mean, some in timed if _seconds(some) > 0.1 * _seconds(mean)]
 
 
-def _comparisons(text, rows):
+def _comparisons(text, rows, limit):
     for fast, ratio, slow in FASTER.findall(text):
         if fast in rows and slow in rows:
             yield from _divided(rows[slow][0], rows[fast][0], ratio)
+        if slow == "one after the other" and float(ratio) > A_LITTLE * limit:
+            yield f"{fast}: {ratio}x is above the limit {limit}x"
     for first, second, rounds in NO_DIFFERENCE.findall(text):
         if int(rounds) < 5 and first in rows and second in rows:
             (_, low, high), (_, other_low, other_high) = rows[first], rows[second]
