@@ -178,7 +178,7 @@ def generate_swarm(
     ----------
     config : list or object
         A list holds one config per job. A dict, text, number or other object is a single config.
-        Other things to iterate over, as a tuple or an array, are refused: they could mean either.
+        A tuple, an array and the like are refused, because they could mean either.
     worker : callable
         config -> result: `worker`, `simulate` or a function of your own, which may be defined in a
         notebook. A plain pystorms loop works unchanged, with private files and one engine thread.
@@ -194,9 +194,9 @@ def generate_swarm(
         Show a progress bar.
     checkpoint : path, optional
         File that keeps each result as soon as its job ends. The same call with the same file runs
-        only what is missing, has failed, or has another code or config by now; a change in a file
-        that a job reads goes unnoticed. JSON must be able to hold the results.
-        `stormswarm.fingerprint.fingerprint` says what counts as a change.
+        only what is missing, has failed, or has changed in code or config. A change in a file that
+        a job reads goes unnoticed; `stormswarm.fingerprint.fingerprint` says what counts. JSON must
+        be able to hold the results.
     executor : concurrent.futures.Executor, optional
         Runs the jobs in place of the helper's own processes, on a cluster for example. It brings
         its own workers: `processors` is not used; `timeout` and `max_tasks_per_child` are refused.
