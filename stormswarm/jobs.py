@@ -91,7 +91,7 @@ class PackedJobs:
 
 
 class _Pickler(cloudpickle.Pickler):
-    """Takes large arrays and texts out of what it pickles."""
+    """Takes large arrays and texts out, and sends a script's cached functions by value."""
 
     def persistent_id(self, value):
         kind = type(value)
@@ -104,9 +104,10 @@ class _Pickler(cloudpickle.Pickler):
 
     def reducer_override(self, value):
         """Send a cached function of a script or notebook by value, as other functions are."""
-        local = "<locals>" in getattr(value, "__qualname__", "")
-        if type(value) is _Cached and (local or value.__module__ == "__main__"):
-            return _cache, (value.__wrapped__, value.cache_parameters())
+        if type(value) is _Cached:
+            local = "<locals>" in getattr(value, "__qualname__", "")
+            if local or value.__module__ == "__main__":
+                return _cache, (value.__wrapped__, value.cache_parameters())
         return super().reducer_override(value)
 
 

@@ -75,7 +75,7 @@ class SwarmError(RuntimeError):
             cause = record["error"]
             for said_already in (f"{label}, ", f"{label}: "):
                 cause = cause.replace(said_already, "", 1)
-            cause = textwrap.shorten(cause, 300, placeholder=" ...")
+            cause = textwrap.shorten(cause, 200, placeholder=" ...")
             lines.append(f"  {label + ':':{width}} {cause}")
         if len(failures) > len(shown):
             lines.append(f"  ... and {len(failures) - len(shown)} more in .results.failures")

@@ -226,7 +226,7 @@ def test_a_notebook_shows_a_table_in_place_of_stacks():
         "  job 0 (one):     ValueError: bad",
         "  job 1 (another): ValueError: bad",
     ]
-    assert {len(row) for row in rows} <= set(range(300, 330))
+    assert max(map(len, rows)) < 230
     assert all(row.endswith(" ...") for row in rows)
 
 

@@ -350,17 +350,6 @@ def test_a_score_of_nan_is_a_failure():
     assert "step 12576: performance() is NaN (not a number), which is not a score" in str(result)
 
 
-def test_a_long_cause_is_shortened_where_all_can_see_it():
-    def fail(config):
-        raise ValueError("much " * 100)
-
-    with pytest.raises(SwarmError) as caught:
-        generate_swarm([1], fail, 1)
-    _, line = str(caught.value).splitlines()
-    assert line.endswith("much ...")
-    assert 280 < len(line) < 320
-
-
 def test_cached_functions_of_a_script_are_sent(run_python):
     printed = run_python("""
 import functools
