@@ -47,6 +47,22 @@ def test_both_lanes_are_shown_and_one_that_fails_is_a_failure(code, notebooks):
         assert line in printed[:-3]
 
 
+@pytest.mark.parametrize("color", ["", "\x1b[31m"])
+def test_what_failed_is_repeated_at_the_end(color):
+    failed = f"{color}FAILED tests/test_swarm.py::test_the_order[2] - assert 1 == 2"
+    program = start_lanes(
+        code=f"print({failed!r}); print('1 failed, 2 passed'); raise SystemExit(1)",
+        notebooks="import time; time.sleep(1); print('FAILED is a word'); print('3 passed')",
+    )
+    printed = program.communicate(timeout=60)[0].splitlines()
+    assert printed[-4:] == [
+        "",
+        f"     code | {failed}",
+        "     code | 1 failed, 2 passed",
+        "notebooks | 3 passed",
+    ]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the console interrupts the lanes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_both_lanes(number, ctrl_c_is_heard):

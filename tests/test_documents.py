@@ -1,6 +1,5 @@
 """What the documents say: commands, examples, links, numbers, timing records, and the site."""
 
-import io
 import json
 import os
 import re
@@ -24,6 +23,7 @@ from check_outputs import read_text
 from conftest import ROOT, blocks
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
+from packages import copy_of_the_checkout
 from pystorms.networks import load_network
 
 import stormswarm_utils
@@ -162,18 +162,21 @@ def check_without_make(command):
     assert step in [line.strip() for line in steps.splitlines()]
 
 
-def check_archive(words):
-    """git makes a copy that can be set up and run."""
-    to_stdout = [word for word in words if not word.startswith("--output=")]
-    done = subprocess.run(to_stdout, cwd=ROOT, capture_output=True)
-    if (ROOT / ".git").exists():
-        names = zipfile.ZipFile(io.BytesIO(done.stdout)).namelist()
-        assert {"README.md", "Makefile", "requirements.txt", "notebooks/"} <= set(names)
+def check_archive(words, folder):
+    """git makes a copy that can be set up and run, here from a repository with one commit."""
+    shutil.copytree(copy_of_the_checkout(), folder, dirs_exist_ok=True)
+    author = ["-c", "user.name=A. Author", "-c", "user.email=author@example.org"]
+    commit = ["git", *author, "commit", "--quiet", "--message=All files"]
+    for command in (["git", "init", "--quiet"], ["git", "add", "--all"], commit, words):
+        subprocess.run(command, cwd=folder, capture_output=True, check=True)
+    (archive,) = folder.glob("*.zip")
+    names = zipfile.ZipFile(archive).namelist()
+    assert {"README.md", "Makefile", "requirements.txt", "notebooks/"} <= set(names)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="reads the Makefile through make")
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[:60])
-def test_every_command_in_the_documents(command, run_python):
+def test_every_command_in_the_documents(command, run_python, tmp_path):
     if command.startswith(("py ", ".venv\\", ".venv/", "touch ")):
         check_without_make(command)
         return
@@ -199,7 +202,7 @@ def test_every_command_in_the_documents(command, run_python):
     elif program == "mpiexec":
         check_mpi(rest)
     elif words[:2] == ["git", "archive"]:
-        check_archive(words)
+        check_archive(words, tmp_path)
     elif command == "git status":
         done = subprocess.run(words, cwd=ROOT, capture_output=True)
         assert done.returncode == 0 or not (ROOT / ".git").exists()

@@ -2,13 +2,14 @@
 
 Usage: python tools/run_checks.py
 
-Each line says which of the three lanes it comes from, and their closing lines are repeated at the
-end. The tests in the lane of the site share one built site, and often wait for a browser.
-WEEKLY=1 in the environment adds what is too slow for every day: the tests that are marked
-`weekly`, and every repetition of the notebooks' timings.
+Each line says which of the three lanes it comes from. The tests that failed and the closing line of
+each lane are repeated at the end. The tests in the lane of the site share one built site, and often
+wait for a browser. WEEKLY=1 in the environment adds what is too slow for every day: the tests that
+are marked `weekly`, and every repetition of the notebooks' timings.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -26,13 +27,16 @@ LANES = {
     "site": [*PYTEST, "--durations=10", *SITE],
     "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, "--durations=5"],
 }
+FAILURE = re.compile(r"(\x1b\[\d+m)*(FAILED|ERROR)\b.*::")  # in pytest's summary, coloured or not
 PATIENCE = 60  # seconds in which an interrupted lane may tidy up
 
 
-def follow(lane, program, closing):
-    """Print each line of a lane behind the lane's name, and keep the last one."""
+def follow(lane, program, failed, closing):
+    """Print each line of a lane behind the lane's name; keep what failed, and the last line."""
     for line in program.stdout:
         print(f"{lane:>9} | {line}", end="", flush=True)
+        if FAILURE.match(line):
+            failed.append(f"{lane:>9} | {line.strip()}")
         if line.strip():
             closing[lane] = line.strip()
 
@@ -71,9 +75,9 @@ def main():
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.default_int_handler)
     programs = {lane: start(command) for lane, command in LANES.items()}
-    closing = {}
+    failed, closing = [], {}
     followers = [
-        threading.Thread(target=follow, args=(lane, program, closing), daemon=True)
+        threading.Thread(target=follow, args=(lane, program, failed, closing), daemon=True)
         for lane, program in programs.items()
     ]
     for follower in followers:
@@ -87,7 +91,7 @@ def main():
         stop(programs.values())
     for follower in followers:
         follower.join(5)
-    print()
+    print("", *failed, sep="\n")
     for lane in programs:
         print(f"{lane:>9} | {closing.get(lane, 'printed nothing')}")
     if interrupted:
