@@ -67,11 +67,12 @@ def check_swarm(swarm: Swarm) -> None:
 def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
     """Split the wall time of a swarm into work, start, slow-down and waiting.
 
-    The parts are those of the worker process that ended last, because the swarm waited for it. The
-    first two are the time that its jobs take when each runs alone: an *even share* of all work, and
-    the excess over it, which arises because jobs cannot be divided. *Start* is the time before its
-    first job. *Slower side by side* is how much longer its jobs took than alone; it is below zero
-    if they took less time. *Waiting* is the rest: between two jobs, and until the results arrived.
+    The first two parts are the `makespan` of these jobs, in the order in which they began, if each
+    takes as long as alone: an *even share* of all work, and the excess over it, which arises
+    because jobs cannot be divided. The other parts are those of the worker process that ended last,
+    because the swarm waited for it. *Start* is the time before its first job. *Slower side by side*
+    is how much longer than the makespan its jobs took; it is below zero if they took less time.
+    *Waiting* is the rest: between two jobs, and until the results arrived.
 
     Parameters
     ----------
@@ -96,14 +97,15 @@ def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
     check_swarm(swarm)
     alone, workers = _medians(swarm, alone), _jobs_by_worker(swarm)
     last = max(workers.values(), key=lambda records: max(r["stop"] for r in records))
-    chain = math.fsum(alone[record["job"]] for record in last)
+    begun = sorted(swarm.timeline, key=lambda record: record["start"])
+    work = makespan([alone[record["job"]] for record in begun], len(workers))
     measured = math.fsum(record["stop"] - record["start"] for record in last)
     even, start = math.fsum(alone) / len(workers), min(record["start"] for record in last)
     return {
         EVEN: even,
-        UNEVEN: chain - even,
+        UNEVEN: work - even,
         START: start,
-        SLOWER: measured - chain,
+        SLOWER: measured - work,
         WAITING: swarm.seconds - start - measured,
     }
 
