@@ -64,12 +64,21 @@ class PackedJobs:
                     packed[id(config)] = self._pack(config)
                 except Exception as error:
                     raise ValueError(
-                        f"job {job}: its config cannot be sent: {describe(error)}"
+                        f"job {job}: {self._blame(config)} cannot be sent: {describe(error)}"
                     ) from error
             number, *inner = packed[id(config)]
             self.calls.append(Call(job, label, [function[0], number, *function[1:], *inner]))
         uses = Counter(number for call in self.calls for number in set(call.parts))
         self.shared = {number for number, count in uses.items() if count > 1}
+
+    def _blame(self, config):
+        """Name the value of a config that cannot be pickled, or the config."""
+        for key, value in config.items() if isinstance(config, dict) else ():
+            try:
+                self._pack(value)
+            except Exception:
+                return f"{key!r} in its config"
+        return "its config"
 
     def _pack(self, value):
         """Add a part for `value` and for the large objects in it; return their numbers."""

@@ -453,6 +453,8 @@ def test_what_cannot_be_sent_is_named_at_once():
     lock = threading.Lock()
     with pytest.raises(ValueError, match="job 1: its config cannot be sent"):
         generate_swarm([1, lock], square)
+    with pytest.raises(ValueError, match=r"job 0: 'model' in its config cannot be sent: .*lock"):
+        generate_swarm({"seed": 1, "model": [lock]}, square)
     with pytest.raises(ValueError, match=r"worker .* cannot be sent to a process"):
         generate_swarm(1, lambda config: lock)
     with pytest.raises(ValueError, match=r"theta: controller .* cannot be copied"):
