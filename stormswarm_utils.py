@@ -104,9 +104,10 @@ def simulate(config: dict) -> Run:
           A scenario has the methods ``state``, ``step`` and ``performance``.
         - ``metric``: a name in `METRICS` (default ``"cumulative"``, as in pystorms).
         - ``network``: callable, text -> text, that edits the run's own copy of the network file.
-        - ``seed``: integer that seeds Python's and numpy's global random generators, so that a run
-          that draws random numbers from them repeats wherever it runs. A generator that a
-          controller brings with it is not seeded: its copies draw the same numbers in every run.
+        - ``seed``: integer from 0 to 2**32 - 1 that seeds Python's and numpy's global random
+          generators, so that a run that draws random numbers from them repeats wherever it runs. A
+          generator that a controller brings with it is not seeded: its copies draw the same
+          numbers in every run.
         - ``name``: a label for messages, tables and pictures.
 
     Returns
@@ -117,8 +118,8 @@ def simulate(config: dict) -> Run:
     Raises
     ------
     TypeError, ValueError
-        The config, or an answer of the controller, is not allowed. For an answer, the message
-        names the step, the valve and the value.
+        The config, or an answer of the controller, is not allowed, or the score is not a number.
+        For an answer, the message names the step, the valve and the value.
     RuntimeError
         Another simulation is open in this process; SWMM runs one at a time.
     """
@@ -171,8 +172,9 @@ def generate_swarm(
     """Run `worker` on every config in parallel processes, and return the results in order.
 
     The worker processes are kept for the next call. They end after an idle minute, or when
-    `stop_workers` is called. What a job changes in modules and classes stays in its process;
-    ``max_tasks_per_child=1`` gives every job a process of its own.
+    `stop_workers` is called. They are replaced if the working folder, an environment variable,
+    `sys.path` or a module of your own that they have loaded has changed. What a job changes in
+    modules and classes stays in its process; ``max_tasks_per_child=1`` gives every job its own.
 
     Parameters
     ----------
@@ -185,7 +187,8 @@ def generate_swarm(
     processors : int, optional
         Number of worker processes. Default: the cores that this process may use.
     jobs : int, optional
-        Number of runs. Default: one per config. Configs are repeated in turn to make up the number.
+        Number of runs, at least one per config, which is the default. Configs are repeated in turn
+        to make up the number.
     timeout : float, optional
         Seconds that one job may take before its worker process is stopped.
     return_exceptions : bool, optional

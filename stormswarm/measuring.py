@@ -118,6 +118,7 @@ def measure(
     Returns
     -------
     Measurement
+        A table of medians and quartiles, which can also compare two of the calls.
 
     Raises
     ------

@@ -115,7 +115,7 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
 
     Parameters and errors are those of `split_seconds`. Give several repetitions of each duration
     if you can: how far their quartiles lie apart tells whether the machine held its speed. If the
-    jobs took less time in the swarm than alone, it did not, and no conclusion is drawn.
+    jobs took clearly less time in the swarm than alone, it did not, and no conclusion is drawn.
     """
     parts, repeated = split_seconds(swarm, alone), [_repetitions(one) for one in alone]
     alone, workers = _medians(swarm, alone), len(_jobs_by_worker(swarm))

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import check_notebooks
 import nbformat
 import pytest
+import run_checks
 from conftest import ROOT, has_ended
 
 TWO_LANES = """
@@ -74,6 +75,23 @@ def test_ctrl_c_ends_both_lanes(number, ctrl_c_is_heard):
     assert program.returncode == 130
     assert printed.count("| tidied") >= 2
     assert all(map(has_ended, lanes))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the console interrupts the lanes")
+def test_ctrl_c_while_the_lanes_start_ends_those_that_run(ctrl_c_is_heard, monkeypatch):
+    started = []
+
+    def start_one_only(command):
+        if started:
+            raise KeyboardInterrupt
+        started.append(start([sys.executable, "-c", "import time; time.sleep(300)"]))
+        return started[0]
+
+    start = run_checks.start
+    monkeypatch.setattr(run_checks, "start", start_one_only)
+    monkeypatch.setattr(run_checks.signal, "signal", lambda *arguments: None)
+    assert run_checks.main() == 130
+    assert has_ended(started[0].pid)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere the console interrupts the lanes")

@@ -74,16 +74,15 @@ def main():
     """Run all lanes; return 0 if all succeed, 1 if one fails, and 130 after Ctrl-C."""
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.default_int_handler)
-    programs = {lane: start(command) for lane, command in LANES.items()}
-    failed, closing = [], {}
-    followers = [
-        threading.Thread(target=follow, args=(lane, program, failed, closing), daemon=True)
-        for lane, program in programs.items()
-    ]
-    for follower in followers:
-        follower.start()
+    programs, followers, failed, closing = {}, [], [], {}
     interrupted = False
     try:
+        for lane, command in LANES.items():
+            programs[lane] = start(command)
+            arguments = lane, programs[lane], failed, closing
+            follower = threading.Thread(target=follow, args=arguments, daemon=True)
+            follower.start()
+            followers.append(follower)
         for program in programs.values():
             program.wait()
     except KeyboardInterrupt:
