@@ -23,7 +23,7 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (three minutes)
+run: $(READY) ## run notebook 02 on this machine: timings, bound and figures (three to five minutes)
 	@$(BIN)/python tools/run_notebook.py notebooks/02_serial_versus_parallel.ipynb
 
 check: lint ## run lint and the quick tests (about two minutes)

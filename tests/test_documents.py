@@ -114,10 +114,12 @@ def check_benchmark(module):
 def check_install(words):
     """pip is given an extra or a source that the project has; test_packaging.py installs it."""
     (source,) = [word for word in words if not word.startswith("-")]
-    if match := re.fullmatch(r"(?:\.|path/to/stormswarm)\[(\w+)\]", source):
-        assert match[1] in PROJECT["optional-dependencies"]
+    repository = f"git+{PROJECT['urls']['Repository']}"
+    source = source.replace(f"stormswarm[cluster,networks] @ {repository}", ".[cluster,networks]")
+    if match := re.fullmatch(r"(?:\.|path/to/stormswarm)\[([\w,]+)\]", source):
+        assert set(match[1].split(",")) <= PROJECT["optional-dependencies"].keys()
     else:
-        assert source in ("path/to/stormswarm", f"git+{PROJECT['urls']['Repository']}")
+        assert source in ("path/to/stormswarm", repository)
 
 
 def check_dask(words):
