@@ -60,5 +60,5 @@ lock: $(READY) ## write requirements.txt anew from pyproject.toml (UPGRADE=1: ne
 wheelhouse: $(READY) ## collect the wheels for a room without a network (SYSTEMS="windows macos", VERSIONS="3.12")
 	@$(BIN)/python tools/make_wheelhouse.py $(SYSTEMS) $(if $(VERSIONS),--python $(VERSIONS))
 
-clean: ## remove everything that the other targets made
+clean: ## remove the environment, what was built, and the caches of the checks
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

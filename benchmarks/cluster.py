@@ -180,11 +180,11 @@ def measure_files():
 
     The time is that of writing and removing as many and as large files in the temporary folder.
     """
-    import stormswarm_utils
+    from stormswarm.engine import Engine, private_engine
 
-    with stormswarm_utils.private_engine():
+    with private_engine():
         plain_worker(("gamma", 1.0))
-        sizes = [path.stat().st_size for path in stormswarm_utils._job.folder.iterdir()]
+        sizes = [path.stat().st_size for path in Engine.files.folder.iterdir()]
     began = time.perf_counter()
     for _ in range(100):
         with tempfile.TemporaryDirectory() as folder:

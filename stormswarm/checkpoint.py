@@ -76,10 +76,11 @@ class Checkpoint:
             raise
         ended = [record for record in records if "result" in record]
         self.results = _match_results(ended, fingerprints)
-        self._seconds = {}
+        seconds = {}
         for record in ended:
             for key in (record["scenario"], (record["scenario"], record["name"])):
-                self._seconds.setdefault(key, []).append(record["seconds"])
+                seconds.setdefault(key, []).append(record["seconds"])
+        self._seconds = {key: statistics.fmean(values) for key, values in seconds.items()}
 
     def __enter__(self):
         return self
@@ -92,8 +93,7 @@ class Checkpoint:
     def expected_seconds(self, record):
         """Return how long jobs of this name and scenario took, else of this scenario, or None."""
         scenario = record["scenario"]
-        seconds = self._seconds.get((scenario, record["name"]), self._seconds.get(scenario))
-        return None if seconds is None else statistics.fmean(seconds)
+        return self._seconds.get((scenario, record["name"]), self._seconds.get(scenario))
 
     def add(self, record, result):
         """Write a job's end to the disk; return the result as a later call will read it.

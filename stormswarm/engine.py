@@ -90,7 +90,7 @@ def private_engine(
 
 
 @contextmanager
-def hold_engine(files: PrivateFiles) -> Iterator[PrivateFiles]:
+def hold_engine(files: PrivateFiles) -> Iterator[None]:
     """Hold the engine for a `with` block in which all that is opened uses private files."""
     with Engine.lock:
         free_guard()
@@ -108,7 +108,7 @@ def hold_engine(files: PrivateFiles) -> Iterator[PrivateFiles]:
                 (pyswmm.output.Output, "__init__", _open_private_output),
                 (_pystorms_environment, "Simulation", _ScenarioSimulation),
             ):
-                yield files
+                yield
         except BaseException as error:
             failure = error
             raise

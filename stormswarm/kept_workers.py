@@ -109,7 +109,7 @@ def take_kept(most: int, world: tuple, tasks_per_child: int) -> list[Worker]:
     taken, left = [], []
     for worker in workers:
         if worker.world != world or not worker.process.is_alive():
-            worker.stop()
+            _end(worker)
         elif len(taken) < most and worker.ended < tasks_per_child:
             taken.append(worker)
         else:
@@ -134,7 +134,15 @@ def stop_workers() -> None:
     with _kept_lock:
         workers, _kept[:] = [*_kept], []
     for worker in workers:
+        _end(worker)
+
+
+def _end(worker):
+    """End an idle worker. One that has ended is only forgotten: its number may have a new owner."""
+    if worker.process.is_alive():
         worker.stop()
+    else:
+        worker.pipe.close()
 
 
 def _forget_kept():

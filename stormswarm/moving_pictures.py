@@ -133,6 +133,8 @@ def animate_storm(
         basin, or `hours` is no part of the runs.
     """
     check_runs(runs)
+    if not isinstance(title, str):
+        raise TypeError(f"title must be a text, got {title!r:.80}")
     if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not limit > 0:
         error = ValueError if isinstance(limit, numbers.Real) else TypeError
         raise error(f"limit must be a flow above 0, got {limit!r:.80}")

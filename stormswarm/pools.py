@@ -7,6 +7,7 @@ job that has ended with its answer or with how it was lost. To add a pool, write
 `jobs.py` says what `packed` and a call are; in a worker process, `run_job` runs one and answers.
 """
 
+import numbers
 import operator
 import os
 import queue
@@ -15,7 +16,9 @@ from concurrent import futures
 from typing import Any
 
 from stormswarm import scratch
+from stormswarm.engine import Engine
 from stormswarm.failures import DROPPED, NO_TIME_LIMIT, Loss
+from stormswarm.jobs import read_versions, run_job
 from stormswarm.own_pool import LOOK_EVERY, OwnPool
 
 AT_AN_EXECUTOR = 10_000  # jobs at a time: enough for thousands of workers, little memory
@@ -43,9 +46,6 @@ class CallersExecutor:
         return self
 
     def __enter__(self):
-        from stormswarm.engine import Engine
-        from stormswarm.jobs import read_versions
-
         self.root = scratch.make_root()
         held_by = os.getpid() if Engine.holder == threading.get_ident() else None
         self.arguments = self.root, read_versions(), held_by
@@ -65,8 +65,6 @@ class CallersExecutor:
 
     def start(self, call):
         """Hand one job to the executor."""
-        from stormswarm.jobs import run_job
-
         parts = {number: self.packed.parts[number] for number in call.parts}
         try:
             future = self.executor.submit(run_job, call, parts, *self.arguments)
@@ -108,7 +106,7 @@ def choose_pool(
     if max_tasks_per_child is not None:
         max_tasks_per_child = check_integer(max_tasks_per_child, "max_tasks_per_child", least=1)
     if timeout is not None:
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real):
             raise TypeError(f"timeout must be a number of seconds, got {timeout!r:.80}")
         if not timeout > 0:
             raise ValueError(f"timeout must be a number of seconds above 0, got {timeout!r:.80}")

@@ -72,7 +72,7 @@ class PrivateFiles:
         """Return the private output in place of the one that pyswmm would have written."""
         private = self.copies.get(os.path.abspath(path))
         output = private and private.with_suffix(".out")
-        return str(output) if output and output.exists() else path  # else at a path of the user's
+        return str(output) if output and output.exists() else path  # or where the user wants it
 
     def remove(self) -> None:
         """Move what is to be kept, and remove the folder if there is one."""

@@ -73,7 +73,8 @@ class StormRun:
     def __init__(self, config: dict, keep_hydrographs: bool):
         self.config, self.keep_hydrographs = config, keep_hydrographs
         scenario = config.get("scenario", DEFAULT_SCENARIO)
-        self.name = config.get("name", name_scenario(scenario) or scenario)
+        name = config.get("name")
+        self.name = (name_scenario(scenario) or scenario) if name is None else name
         self.metric = (config["metric"],) if "metric" in config else ()
         self.steps, self.performance = 0, math.nan
         self.rows = _Rows()
@@ -144,7 +145,7 @@ class StormRun:
 
     def result(self) -> Run:
         """Return the finished run; a score of NaN is a ValueError."""
-        if isinstance(self.performance, float) and math.isnan(self.performance):
+        if isinstance(self.performance, float | np.floating) and math.isnan(self.performance):
             where = say_where(self.name, self.steps)
             raise ValueError(f"{where}: performance() is NaN (not a number), which is not a score")
         hydrographs = self.rows.make_series(self) if self.keep_hydrographs else {}

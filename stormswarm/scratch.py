@@ -40,7 +40,7 @@ def remove_root(root: str) -> None:
     if lock is not None:
         lock.close()
     shutil.rmtree(root, ignore_errors=True)
-    _roots.pop(root, None)  # at last, so that the exit of this process completes what was begun
+    _roots.pop(root, None)  # last, so that the exit handler completes what was interrupted
 
 
 @atexit.register

@@ -3,6 +3,7 @@
 import itertools
 import operator
 import os
+import platform
 import sys
 import textwrap
 import time
@@ -116,7 +117,7 @@ class Progress:
         self.bar.update()
 
     def make_swarm(self) -> Swarm:
-        """Return the swarm, its times counted from its begin, its workers by their first start."""
+        """Return the swarm, with times since it began and workers numbered by their first start."""
         workers = {}
         started = [record for record in self.records if record["start"] is not None]
         for record in sorted(started, key=operator.itemgetter("start")):
@@ -204,18 +205,12 @@ def finish_record(record: dict, outcome: Answer | Loss | BaseException, timeout:
         result, seen = explain_loss(record, outcome, timeout), (None, None, None)
         record["error"] = describe(result)
         if outcome.began is not None:
-            seen = (_host(), outcome.pid, 0), outcome.began, time.time()
+            seen = (platform.node(), outcome.pid, 0), outcome.began, time.time()
     else:
         result, seen = explain_executor(record, outcome), (None, None, None)
         record["error"] = describe(result)
     record.update(zip(("worker", "start", "stop"), seen, strict=True))
     return result
-
-
-def _host():
-    import platform
-
-    return platform.node()
 
 
 # The checkpoint -----------------------------------------------------------------------

@@ -19,13 +19,15 @@ class Table:
     Raises
     ------
     ValueError
-        The columns are not equally long.
+        There is no column, or the columns are not equally long.
     """
 
     def __init__(self, columns: Mapping[Any, Iterable[Any]]):
         self.columns = {
             f"{heading}": [f"{value}" for value in values] for heading, values in columns.items()
         }
+        if not self.columns:
+            raise ValueError("a table needs at least one column, got none")
         first, *others = self.columns
         rows = len(self.columns[first])
         for heading in others:

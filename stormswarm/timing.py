@@ -2,6 +2,7 @@
 
 import heapq
 import math
+import numbers
 import statistics
 from collections.abc import Sequence
 
@@ -50,12 +51,16 @@ def makespan(seconds: Sequence[float], processors: int) -> float:
 
 
 def check_durations(seconds: Sequence[float]) -> list[float]:
-    """Return durations as floats; raise a ValueError that names a negative or infinite one."""
-    seconds = [float(duration) for duration in seconds]
+    """Return durations as floats; raise an error that names one that is negative or no number."""
+    durations = []
     for job, duration in enumerate(seconds):
+        rule = "is not a duration in seconds; allowed is a finite number of at least 0"
+        if not isinstance(duration, numbers.Real):
+            raise TypeError(f"job {job}: {duration!r:.80} {rule}")
         if not 0 <= duration < math.inf:
-            raise ValueError(f"job {job}: {duration} is not a duration in seconds")
-    return seconds
+            raise ValueError(f"job {job}: {duration} {rule}")
+        durations.append(float(duration))
+    return durations
 
 
 def check_swarm(swarm: Swarm) -> None:
@@ -113,12 +118,14 @@ def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
 def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     """Say in words why a swarm took longer than an even share of the work.
 
-    Parameters and errors are those of `split_seconds`. Give several repetitions of each duration
+    Parameters and errors are those of `split_seconds`; one duration at least must be above 0. Give several repetitions of each duration
     if you can: how far their quartiles lie apart tells whether the machine held its speed. If the
     jobs took clearly less time in the swarm than alone, it did not, and no conclusion is drawn.
     """
     parts, repeated = split_seconds(swarm, alone), [_repetitions(one) for one in alone]
     alone, workers = _medians(swarm, alone), len(_jobs_by_worker(swarm))
+    if not any(alone):
+        raise ValueError("alone must have a duration above 0 s, and all of them are 0 s")
     said = []
     lost = {part: parts[part] for part in (UNEVEN, START, SLOWER, WAITING)}
     most = max(lost, key=lost.get)
@@ -147,10 +154,9 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
         said.append(changed)
     number = "two" if workers == 2 else str(workers)
     before = parts[START] + parts[WAITING]
-    runs = break_even(statistics.fmean(alone), before, workers, ratio)
     if workers == 1:
         said.append("One process runs one job after the other, so there is nothing to gain.")
-    elif runs is None:
+    elif (runs := break_even(statistics.fmean(alone), before, workers, ratio)) is None:
         said.append(f"At this slow-down {number} processes do not pay, however many the runs.")
     else:
         said.append(
@@ -161,7 +167,9 @@ def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
 
 
 def break_even(job: float, start: float, processors: int, slowdown: float = 1.0) -> int | None:
-    """Return from how many equal jobs on parallel processes take less time than one after another.
+    """Return the smallest number of equal jobs that parallel processes finish sooner than one does.
+
+    A few more jobs may not pay: a last round that is not full takes as long as a full one.
 
     Parameters
     ----------
@@ -181,14 +189,14 @@ def break_even(job: float, start: float, processors: int, slowdown: float = 1.0)
     """
     if processors <= slowdown or job <= 0:
         return None
-    jobs = 2
+    jobs = max(2, processors * int(start / job / (processors - slowdown)))  # fewer never pay
     while start + slowdown * job * math.ceil(jobs / processors) >= job * jobs:
         jobs += 1
     return jobs
 
 
 def _repetitions(durations):
-    return check_durations(durations if isinstance(durations, Sequence) else [durations])
+    return check_durations(durations if np.ndim(durations) else [durations])
 
 
 def _spread(durations):

@@ -35,7 +35,7 @@ def serve(pipe: Connection, root: str) -> None:
     """
     Caller.root = root  # of the call that has started this process
     end_with_caller()
-    state, modules, parts, idle_seconds = ProcessState(), OwnModules(), {}, 60.0
+    state, modules, parts, idle_seconds = ProcessState(), OwnModules(), {}, None
     try:
         while pipe.poll(idle_seconds):
             kind, *message = pickle.loads(pipe.recv_bytes())
@@ -125,7 +125,7 @@ class OwnModules:
         if len(sys.modules) != len(self.known):
             for name in sys.modules.keys() - self.known:
                 file = getattr(sys.modules[name], "__file__", None)
-                if isinstance(file, str) and not is_installed(file):
+                if isinstance(file, str) and not is_installed_file(file):
                     state = _read_state(file)
                     if state is None or state[0] >= self.since - 10**8:
                         state = "changed while it was being loaded, perhaps"
@@ -145,13 +145,13 @@ def _read_state(file):
     return None
 
 
-def is_installed(file: str) -> bool:
+def is_installed_file(file: str) -> bool:
     """Return whether a module's file belongs to Python, to an installed package or to this one."""
-    package = os.path.dirname(__file__)
-    own = os.path.dirname(os.__file__), package, os.path.join(package, "..", "stormswarm_utils.py")
+    package = os.path.dirname(os.path.abspath(__file__))
+    face = os.path.join(os.path.dirname(package), "stormswarm_utils.py")
+    folders = os.path.dirname(os.__file__) + os.sep, package + os.sep
     installed = {"site-packages", "dist-packages"}
-    own = tuple(os.path.normpath(path) for path in own)
-    return file.startswith(own) or not installed.isdisjoint(file.split(os.sep))
+    return file == face or file.startswith(folders) or not installed.isdisjoint(file.split(os.sep))
 
 
 # The end ------------------------------------------------------------------------------

@@ -19,6 +19,16 @@ print(sorted({"stormswarm_utils", "stormswarm"} & set(sys.modules)))
     assert run_python(source) == "[]\n"
 
 
+def test_the_files_of_a_run_are_counted():
+    pytest.importorskip("distributed", reason="not installed: the extra `cluster`")
+    from benchmarks import cluster
+
+    found = cluster.measure_files()
+    assert found["files"] == 3  # network, report and results
+    assert found["bytes of files"] > 10_000
+    assert found["time of files"] > 0
+
+
 def need(*sides):
     for side in sides:
         pytest.importorskip(

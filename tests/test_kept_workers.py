@@ -1,5 +1,6 @@
 """Worker processes that are kept between calls: used again only while the world is the same."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -13,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import has_ended
+from conftest import ROOT, has_ended
 
 from benchmarks.common import first_hour
 from stormswarm import own_pool
 from stormswarm.jobs import PackedJobs
+from stormswarm.worker_process import is_installed_file
 from stormswarm_utils import ConstantOpening, generate_swarm, simulate, stop_workers, worker
 
 pytestmark = pytest.mark.slow
@@ -51,6 +53,20 @@ def test_the_next_call_finds_the_workers_and_stop_workers_ends_them():
     assert first.isdisjoint(pids())
 
 
+@posix
+@pytest.mark.parametrize("call", [stop_workers, pids])
+def test_no_signal_goes_to_the_number_of_a_process_that_has_ended(call, monkeypatch):
+    stop_workers()
+    for pid in pids():
+        os.kill(pid, signal.SIGKILL)
+    while multiprocessing.active_children():  # this also frees their numbers for others
+        time.sleep(0.01)
+    signalled = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: signalled.append(group))
+    call()
+    assert signalled == []
+
+
 def test_a_failed_job_does_not_cost_its_worker():
     first = pids()
     generate_swarm([1, 0], lambda number: 1 / number, 2, return_exceptions=True)
@@ -73,6 +89,13 @@ def test_in_another_world_there_are_other_workers(change, monkeypatch, tmp_path)
     here = tell(None)
     assert generate_swarm(None, tell, 2, 4) == [here] * 4
     assert first.isdisjoint(pids())
+
+
+def test_a_file_beside_the_copied_helper_is_the_users_own():
+    for name in ("stormswarm_rules.py", "stormswarm2/rules.py", "stormswarm_utils_2.py"):
+        assert not is_installed_file(str(ROOT / name))
+    for name in ("stormswarm_utils.py", "stormswarm/jobs.py"):
+        assert is_installed_file(str(ROOT / name))
 
 
 @pytest.mark.parametrize("how", ["by name", "inside", "submodule"])
@@ -145,12 +168,12 @@ def test_after_ctrl_c_no_worker_is_kept(ctrl_c_is_heard):
     assert first.isdisjoint(pids())
 
 
-def test_after_an_error_of_the_call_no_worker_is_kept(tmp_path):
+def test_after_an_error_of_the_call_its_worker_is_not_kept(tmp_path):
     first = pids()
     path = tmp_path / "sweep.jsonl"
     with pytest.raises(ValueError, match="job 0"):
         generate_swarm([1], lambda config: {1, 2}, 2, checkpoint=path)
-    assert len(first & pids()) < 2  # the one that was not needed stays
+    assert len(first & pids()) == 1  # the one that was not needed
 
 
 def test_idle_workers_end_by_themselves(monkeypatch):

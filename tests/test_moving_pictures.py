@@ -88,6 +88,7 @@ def test_what_cannot_be_drawn_is_refused(runs):
         ({"runs": []}, TypeError("runs must be a dict, label -> Run, as simulate returns it")),
         ({"scenario": "theat"}, ValueError("scenario must be one of alpha, .*, got 'theat'")),
         ({"scenario": None}, TypeError("scenario must be one of alpha, .*, got None")),
+        ({"title": 5}, TypeError("title must be a text, got 5")),
         ({"limit": "high"}, TypeError("limit must be a flow above 0, got 'high'")),
         ({"limit": 0}, ValueError("limit must be a flow above 0, got 0")),
         ({"limit": float("nan")}, ValueError("limit must be a flow above 0, got nan")),

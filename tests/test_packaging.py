@@ -40,9 +40,8 @@ def copied(folder):
     folder.mkdir()
     for path in ROOT.glob("stormswarm_*.py"):
         shutil.copy(path, folder)
-    if (ROOT / "stormswarm" / "__init__.py").exists():
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / "stormswarm", folder / "stormswarm", ignore=ignored)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "stormswarm", folder / "stormswarm", ignore=ignored)
     return folder
 
 

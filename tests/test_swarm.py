@@ -246,6 +246,10 @@ SIX = "jobs for a list of 6 configs"
             {"timeout": float("nan")},
             ValueError("timeout must be a number of seconds above 0, got nan"),
         ),
+        (
+            {"timeout": np.int64(-1)},
+            ValueError(f"timeout must be a number of seconds above 0, got {np.int64(-1)!r}"),
+        ),
         ({"executor": 3}, TypeError("executor must be a concurrent.futures.Executor, got 3")),
         (
             {"max_tasks_per_child": 0},
@@ -331,6 +335,10 @@ class WithoutScore(Bare):
     score = float("nan")
 
 
+class WithoutShortScore(Bare):
+    score = np.float32("nan")
+
+
 @pytest.mark.parametrize("answer", [[0.5, float("nan")], np.full(2, np.nan), float("nan")])
 def test_nan_is_refused_in_a_scenario_without_a_list_of_valves(answer):
     config = {"scenario": Bare, "controller": lambda state: answer}
@@ -344,8 +352,9 @@ def test_other_actions_reach_a_scenario_without_a_list_of_valves(answer):
     assert worker(rule | {"scenario": Bare}) == worker(rule | {"scenario": "theta"})
 
 
-def test_a_score_of_nan_is_a_failure():
-    config = {"scenario": WithoutScore, "controller": lambda state: None}
+@pytest.mark.parametrize("scenario", [WithoutScore, WithoutShortScore])
+def test_a_score_of_nan_is_a_failure(scenario):
+    config = {"scenario": scenario, "controller": lambda state: None}
     (result,) = generate_swarm(config, worker, 1, return_exceptions=True)
     assert "step 12576: performance() is NaN (not a number), which is not a score" in str(result)
 

@@ -62,6 +62,8 @@ def test_text_is_no_markup():
 def test_columns_that_are_not_equally_long_are_refused():
     with pytest.raises(ValueError, match=r"equally long: 'valves' has 2 values, 'score' has 1"):
         Table({"valves": ["open", "closed"], "steps": [1, 2], "score": [400.5]})
+    with pytest.raises(ValueError, match="a table needs at least one column, got none"):
+        Table({})
 
 
 def test_a_measurement_is_shown_as_a_table():

@@ -77,6 +77,8 @@ def test_what_is_no_schedule(function):
     for wrong in (-1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match=r"job 1: .* is not a duration in seconds"):
             function([1.0, wrong], 2)
+    with pytest.raises(TypeError, match="job 1: 'two' is not a duration in seconds; allowed is"):
+        function([1.0, "two"], 2)
 
 
 def test_the_machine_is_described_without_names():
@@ -251,6 +253,14 @@ def test_a_verdict_is_made_from_the_numbers(alone, said, not_said):
     assert not_said not in verdict
 
 
+def test_durations_may_be_arrays_but_not_all_zero():
+    swarm = Swarm([1, 2, 3], 2.5, PAIR)
+    repeated = [[2.0, 2.1, 2.2], [0.5, 0.6, 0.5], [0.25, 0.25, 0.3]]
+    assert explain_seconds(swarm, np.array(repeated)) == explain_seconds(swarm, repeated)
+    with pytest.raises(ValueError, match="alone must have a duration above 0 s"):
+        explain_seconds(swarm, [0.0, 0.0, 0.0])
+
+
 def test_the_number_of_jobs_from_which_processes_pay():
     for job, start, processors, slowdown in [(1, 4, 2, 1), (1, 0.3, 2, 1.25), (0.1, 2, 4, 1.5)]:
         jobs = break_even(job, start, processors, slowdown)
@@ -261,6 +271,7 @@ def test_the_number_of_jobs_from_which_processes_pay():
         assert swarm(jobs) < jobs * job
         assert all(swarm(fewer) >= fewer * job for fewer in range(1, jobs))
     assert break_even(1, 0, 2, 2.0) is None
+    assert break_even(0.02, 0.5, 1, 1 - 1e-9) > 2e10  # at once
 
 
 def test_parts_are_drawn_as_one_bar_of_the_wall_time():
@@ -332,13 +343,24 @@ def test_the_chance_of_an_order_is_that_of_the_rank_sum_test(sizes):
         assert measuring._chance_of_order([*one], [*other]) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("rounds", [21, 600])
+def test_many_rounds_are_compared_by_the_normal_approximation(rounds):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    random = np.random.default_rng(7)
+    for shift in (0.0, 0.1, 0.3):
+        one, other = random.normal(0, 1, rounds), random.normal(shift, 1, rounds)
+        expected = scipy_stats.mannwhitneyu(one, other, method="asymptotic").pvalue
+        assert measuring._chance_of_order([*one], [*other]) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("number", "cut"), [(2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (20, 5)])
 def test_the_interval_of_a_median_has_95_percent(number, cut):
     measured = Measurement({"a": list(range(number))}, "time")
     assert measured.intervals["a"] == (cut, number - 1 - cut)  # binomial table
 
 
-def test_bare_processes_do_at_most_their_number_of_times_the_work():
+@pytest.mark.slow
+def test_the_limit_is_a_number_of_times_the_work_of_one_process():
     assert 0 < measure_limit(1, seconds=0.1) < 3
     assert 0.2 < measure_limit(2, seconds=0.1) < 6
 
