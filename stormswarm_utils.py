@@ -20,6 +20,7 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `jobs`: what does a worker process do with a job?
 - `run`: what belongs to one run, and what is kept of it?
 - `speed`: what makes one run faster, at the same score?
+- `copies`: how does an object reach a job and come back, and leave the notebook's classes alone?
 - `engine`: who holds the one engine of a process, and what does it open?
 - `private_files`: which files may a run touch, and what is changed in its copy of the network?
 - `controllers`: which controllers are ready to use in every scenario?
@@ -174,7 +175,7 @@ def generate_swarm(
     The worker processes are kept for the next call. They end after an idle minute, or when
     `stop_workers` is called. They are replaced if the working folder, an environment variable,
     `sys.path` or a module of your own that they have loaded has changed. What a job changes in
-    modules and classes stays in its process; ``max_tasks_per_child=1`` gives every job its own.
+    modules stays in its process; ``max_tasks_per_child=1`` gives every job a process of its own.
 
     Parameters
     ----------

@@ -3,10 +3,13 @@
 import copyreg
 import functools
 import hashlib
+import random
 import re
 import sys
 import types
 from collections.abc import Callable
+
+import numpy as np
 
 from stormswarm.failures import describe
 from stormswarm.modules import (
@@ -31,6 +34,8 @@ PARTS = {
     types.MethodType: ("__func__", "__self__"),
     types.GetSetDescriptorType: ("__name__",),
 }
+# Those of random.uniform and numpy.random.uniform, which every process seeds anew
+GLOBAL_GENERATORS = random.random.__self__, np.random.random.__self__
 BY_PYTHON = re.compile(
     "__(dict|weakref|module|qualname|slotnames|annotations_cache|firstlineno|static_attributes)__"
     "|_abc_.*"
@@ -56,7 +61,9 @@ def fingerprint(*values):
       and libraries that are loaded through `ctypes`;
     - edits to a module after its import, as far as functions and classes are concerned that the
       caller imported from it by name: these count as they were imported;
-    - the order of the members of a class.
+    - the order of the members of a class;
+    - a variable of a module that the caller has set after the import. It does not reach the worker
+      processes either, because they load the module from its file.
 
     Parameters
     ----------
@@ -112,6 +119,8 @@ class Walk:
         elif not isinstance(value, types.ModuleType) and is_installed(value):
             self.put("name", value.__module__, value.__qualname__)
             self.words.add(value.__qualname__)
+        elif any(value is one for one in GLOBAL_GENERATORS):
+            self.put("global generator", kind.__name__)
         elif id(value) in self.met:
             self.put("again", self.met[id(value)][0])
         else:

@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
-import numpy as np
 
+from stormswarm.copies import JobPickler, JobUnpickler, KnownClasses, know_classes
 from stormswarm.engine import Engine, hold_engine
 from stormswarm.failures import ANOTHER_IS_OPEN, Place, add_note, describe
 from stormswarm.private_files import PrivateFiles
 
 # Packing ------------------------------------------------------------------------------
-
-LARGE = 2**16  # bytes: an object of this size is pickled on its own, once for all its jobs
 
 
 @dataclass
@@ -83,7 +81,7 @@ class PackedJobs:
     def _pack(self, value):
         """Add a part for `value` and for the large objects in it; return their numbers."""
         buffer, inner = io.BytesIO(), []
-        pickler = _Pickler(buffer)
+        pickler = JobPickler(buffer)
         pickler.take_out = lambda large: self._take_out(large, inner)
         pickler.dump(value)
         self.parts.append(buffer.getvalue())
@@ -99,50 +97,14 @@ class PackedJobs:
         return number
 
 
-class _Pickler(cloudpickle.Pickler):
-    """Takes large arrays and texts out, and sends a script's cached functions by value."""
-
-    def persistent_id(self, value):
-        kind = type(value)
-        if kind is np.ndarray:
-            if value.nbytes >= LARGE and not value.dtype.hasobject:
-                return self.take_out(value)
-        elif (kind is bytes or kind is str) and len(value) >= LARGE:
-            return self.take_out(value)
-        return None
-
-    def reducer_override(self, value):
-        """Send a cached function of a script or notebook by value, as other functions are."""
-        if type(value) is _Cached:
-            local = "<locals>" in getattr(value, "__qualname__", "")
-            if local or value.__module__ == "__main__":
-                return _cache, (value.__wrapped__, value.cache_parameters())
-        return super().reducer_override(value)
-
-
-_Cached = type(functools.cache(len))
-
-
-def _cache(function, parameters):
-    return functools.lru_cache(**parameters)(function)
-
-
-class _Unpickler(pickle.Unpickler):
-    """Puts large objects back, a fresh copy for each job."""
-
-    def persistent_load(self, number):
-        if number not in self.loaded:
-            self.loaded[number] = pickle.loads(self.parts[number])
-        return self.loaded[number]
-
-
 def unpack_job(call: Call, parts: dict[int, bytes]) -> list:
     """Return the worker function and the config of a job."""
-    values, loaded = [], {}
+    values, loaded, made, known = [], {}, {}, {}
     for number in call.parts[:2]:
-        unpickler = _Unpickler(io.BytesIO(parts[number]))
-        unpickler.parts, unpickler.loaded = parts, loaded
+        unpickler = JobUnpickler(parts[number], made)
+        unpickler.parts, unpickler.loaded, unpickler.globals = parts, loaded, known
         values.append(unpickler.load())
+    know_classes(made)
     return values
 
 
@@ -212,7 +174,7 @@ def _pack_error(error):
     """Return an exception as bytes that can be unpickled anywhere, and as one line of text."""
     try:
         content = cloudpickle.dumps(error)
-        if isinstance(cloudpickle.loads(content), BaseException):
+        if isinstance(KnownClasses(content).load(), BaseException):
             return content, describe(error)
     except BaseException:  # a class that wants two arguments, or worse
         pass
@@ -223,7 +185,7 @@ def _pack_error(error):
 def unpack_answer(answer: Answer, label: str) -> tuple[Any, str | None]:
     """Return a job's result and None, or its exception and the text of that."""
     try:
-        result, text = cloudpickle.loads(answer.content), answer.text
+        result, text = KnownClasses(answer.content).load(), answer.text
     except (Exception, SystemExit, GeneratorExit) as error:
         result = RuntimeError(f"{label}: its result cannot be unpickled here: {describe(error)}")
         text = describe(result)

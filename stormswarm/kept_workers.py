@@ -80,7 +80,10 @@ _script_lock = threading.Lock()
 def _hidden_script():
     """Let a new process not import the caller's script: functions travel by value."""
     with _script_lock:
-        script, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
+        script, stand_in = sys.modules["__main__"], types.ModuleType("__main__")
+        shown = vars(script).keys() - {"__file__", "__spec__"}  # other threads may look there
+        vars(stand_in).update({name: vars(script)[name] for name in shown})
+        sys.modules["__main__"] = stand_in
         try:
             yield
         finally:
@@ -94,12 +97,14 @@ def read_world() -> tuple:
     """Return what must be the same for a worker process to be used again."""
     try:
         folder = os.getcwd()
+        place = os.stat(folder)  # another folder may have got the name
     except FileNotFoundError:
         raise FileNotFoundError(
             "the working folder has been removed, and worker processes start in it: change to "
             "another one with os.chdir"
         ) from None
-    return folder, tuple(sys.path), tuple(sorted(os.environ.items()))
+    there = folder, place.st_dev, place.st_ino
+    return there, tuple(sys.path), tuple(sorted(os.environ.items()))
 
 
 def take_kept(most: int, world: tuple, tasks_per_child: int) -> list[Worker]:

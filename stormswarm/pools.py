@@ -15,10 +15,9 @@ import threading
 from concurrent import futures
 from typing import Any
 
-from stormswarm import scratch
+from stormswarm import jobs, scratch
 from stormswarm.engine import Engine
 from stormswarm.failures import DROPPED, NO_TIME_LIMIT, Loss
-from stormswarm.jobs import read_versions, run_job
 from stormswarm.own_pool import LOOK_EVERY, OwnPool
 
 AT_AN_EXECUTOR = 10_000  # jobs at a time: enough for thousands of workers, little memory
@@ -48,7 +47,7 @@ class CallersExecutor:
     def __enter__(self):
         self.root = scratch.make_root()
         held_by = os.getpid() if Engine.holder == threading.get_ident() else None
-        self.arguments = self.root, read_versions(), held_by
+        self.arguments = self.root, jobs.read_versions(), held_by
         return self
 
     def __exit__(self, *exception):
@@ -67,7 +66,7 @@ class CallersExecutor:
         """Hand one job to the executor."""
         parts = {number: self.packed.parts[number] for number in call.parts}
         try:
-            future = self.executor.submit(run_job, call, parts, *self.arguments)
+            future = self.executor.submit(jobs.run_job, call, parts, *self.arguments)
         except Exception as error:  # it broke, or was shut down
             self.broken, future = True, futures.Future()
             future.set_exception(error)

@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import pystorms
 
+from stormswarm.copies import copy_afresh
 from stormswarm.engine import hold_engine
 from stormswarm.failures import add_note, say_where
 from stormswarm.private_files import PrivateFiles
@@ -83,7 +83,7 @@ class StormRun:
         self.began = time.perf_counter()
         with ExitStack() as opened:
             opened.enter_context(seeded(self.config.get("seed")))
-            self.controller = copy_afresh(self.config["controller"], self.name)
+            self.controller = _copy_controller(self.config["controller"], self.name)
             files = PrivateFiles(edit=self.config.get("network"))
             opened.enter_context(hold_engine(files))
             self.scenario = make_scenario(self.config.get("scenario", DEFAULT_SCENARIO))
@@ -217,9 +217,8 @@ def seed_from_system() -> None:
         np.random.seed()
 
 
-def copy_afresh(controller: Any, name: Any) -> Any:
-    """Copy a controller as a worker process would, so that serial and parallel runs agree."""
+def _copy_controller(controller, name):
     try:
-        return cloudpickle.loads(cloudpickle.dumps(controller))
+        return copy_afresh(controller)
     except Exception as error:
         raise ValueError(f"{name}: controller {controller!r:.80} cannot be copied") from error

@@ -118,9 +118,10 @@ def split_seconds(swarm: Swarm, alone: Sequence) -> dict[str, float]:
 def explain_seconds(swarm: Swarm, alone: Sequence) -> str:
     """Say in words why a swarm took longer than an even share of the work.
 
-    Parameters and errors are those of `split_seconds`; one duration at least must be above 0. Give several repetitions of each duration
-    if you can: how far their quartiles lie apart tells whether the machine held its speed. If the
-    jobs took clearly less time in the swarm than alone, it did not, and no conclusion is drawn.
+    Parameters and errors are those of `split_seconds`; one duration at least must be above 0. Give
+    several repetitions of each duration if you can: how far their quartiles lie apart tells whether
+    the machine held its speed. If the jobs took clearly less time in the swarm than alone, it did
+    not, and no conclusion is drawn.
     """
     parts, repeated = split_seconds(swarm, alone), [_repetitions(one) for one in alone]
     alone, workers = _medians(swarm, alone), len(_jobs_by_worker(swarm))

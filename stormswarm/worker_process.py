@@ -35,6 +35,8 @@ def serve(pipe: Connection, root: str) -> None:
     """
     Caller.root = root  # of the call that has started this process
     end_with_caller()
+    with suppress(AttributeError, OSError):  # without a console there is no such stream
+        sys.stdout.reconfigure(line_buffering=True)  # so that a killed job's prints are not lost
     state, modules, parts, idle_seconds = ProcessState(), OwnModules(), {}, None
     try:
         while pipe.poll(idle_seconds):
@@ -65,12 +67,13 @@ def serve(pipe: Connection, root: str) -> None:
 class ProcessState:
     """What a job may change in its process and is put back after it.
 
-    These are the working folder, environment variables, `sys.path`, numpy's error state,
-    warnings filters, the recursion limit, signal handlers and timers. What a job changes in
-    modules and classes stays, and so do its threads.
+    These are the working folder, environment variables, `sys.path`, the standard streams, numpy's
+    error state, warnings filters, the recursion limit, signal handlers and timers. What a job
+    changes in modules stays, and so do its threads.
     """
 
     def __init__(self):
+        self.streams = sys.stdin, sys.stdout, sys.stderr
         self.folder, self.environment, self.path = os.getcwd(), dict(os.environ), [*sys.path]
         self.encoded = dict(_ENCODED_ENVIRONMENT)
         self.errors, self.filters = np.geterr(), [*warnings.filters]
@@ -81,6 +84,13 @@ class ProcessState:
     def put_back(self) -> bool:
         """Put everything back; return False if that fails, and the process is to be replaced."""
         try:
+            sys.stdin, sys.stdout, sys.stderr = self.streams
+            for stream in self.streams[1:]:
+                if stream is not None:
+                    if stream.closed:
+                        return False
+                    with suppress(OSError):  # nobody reads it any more
+                        stream.flush()
             for timer in _TIMERS:
                 if signal.getitimer(timer)[0]:
                     signal.setitimer(timer, 0)
@@ -118,7 +128,7 @@ class OwnModules:
     """The modules of the user's own that are loaded in this process, and their files' states."""
 
     def __init__(self):
-        self.known, self.states, self.since = set(sys.modules), {}, time.time_ns()
+        self.known, self.states, self.since = set(), {}, time.time_ns()
 
     def note_new(self) -> None:
         """Note the modules that have been loaded since the last call, and their files' states."""
@@ -145,13 +155,17 @@ def _read_state(file):
     return None
 
 
+_PACKAGE = os.path.dirname(os.path.abspath(__file__))
+_FACE = os.path.join(os.path.dirname(_PACKAGE), "stormswarm_utils.py")
+_FOLDERS = os.path.dirname(os.__file__) + os.sep, _PACKAGE + os.sep
+
+
 def is_installed_file(file: str) -> bool:
     """Return whether a module's file belongs to Python, to an installed package or to this one."""
-    package = os.path.dirname(os.path.abspath(__file__))
-    face = os.path.join(os.path.dirname(package), "stormswarm_utils.py")
-    folders = os.path.dirname(os.__file__) + os.sep, package + os.sep
     installed = {"site-packages", "dist-packages"}
-    return file == face or file.startswith(folders) or not installed.isdisjoint(file.split(os.sep))
+    return (
+        file == _FACE or file.startswith(_FOLDERS) or not installed.isdisjoint(file.split(os.sep))
+    )
 
 
 # The end ------------------------------------------------------------------------------
@@ -198,7 +212,8 @@ def _watch_caller():
 
 def end_group() -> None:
     """End this process, with those that its jobs have started."""
-    sys.stdout.flush()
+    with suppress(AttributeError, OSError, ValueError):  # there is none, or it is closed
+        sys.stdout.flush()
     if os.name == "posix":
         os.killpg(0, signal.SIGKILL)
     os._exit(0)

@@ -417,6 +417,24 @@ BASE = """
     """
 
 
+def test_the_global_generators_count_by_name(run_python):
+    source = """
+import random
+from random import uniform
+from numpy.random import normal
+from stormswarm.fingerprint import fingerprint
+
+def draw(config):
+    return uniform(0, 1) + normal()
+
+print(fingerprint(draw))
+random.seed()
+normal()
+print(fingerprint(draw))
+"""
+    assert len({*run_python(source).split(), *run_python(source).split()}) == 1
+
+
 def test_comments_lines_and_files_do_not_count():
     same = """
 

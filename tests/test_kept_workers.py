@@ -91,6 +91,33 @@ def test_in_another_world_there_are_other_workers(change, monkeypatch, tmp_path)
     assert first.isdisjoint(pids())
 
 
+@posix
+def test_a_new_folder_of_the_same_name_is_another_folder(tmp_path, monkeypatch):
+    def write(name):
+        Path(name).touch()
+
+    for name in ("first", "second"):
+        (tmp_path / "results").mkdir()
+        monkeypatch.chdir(tmp_path / "results")
+        generate_swarm([name], write, 1)
+        (tmp_path / "results").rename(tmp_path / name)
+    assert (tmp_path / "first" / "first").exists()
+    assert (tmp_path / "second" / "second").exists()
+
+
+def test_a_module_that_was_loaded_before_the_first_job_is_seen_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    module = tmp_path / "sitecustomize.py"  # Python imports it when it starts
+
+    def read(_):
+        return sys.modules["sitecustomize"].VALUE
+
+    for value in (1, 22):
+        module.write_text(f"VALUE = {value}\n", encoding="utf-8")
+        time.sleep(0.2)  # longer than a file may be written before it counts as being written
+        assert generate_swarm([None], read, 1) == [value]
+
+
 def test_a_file_beside_the_copied_helper_is_the_users_own():
     for name in ("stormswarm_rules.py", "stormswarm2/rules.py", "stormswarm_utils_2.py"):
         assert not is_installed_file(str(ROOT / name))
@@ -318,6 +345,30 @@ def test_a_seed_repeats_a_noisy_run_wherever_it_runs():
 
 
 # What travels
+
+
+def test_prints_of_jobs_arrive_and_their_streams_are_put_back(run_python, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    source = """
+import sys, time
+from stormswarm_utils import generate_swarm
+
+def job(what):
+    print("job", what)
+    if what == "closes":
+        sys.stdout.close()
+    elif what == "replaces":
+        sys.stdout = open("/dev/null", "w")
+    elif what == "sleeps":
+        time.sleep(60)
+
+jobs = ["first", "closes", "second", "replaces", "third", "sleeps", "last"]
+swarm = generate_swarm(jobs, job, 1, timeout=2, return_exceptions=True)
+print(*swarm.failures)
+"""
+    printed = run_python(source).splitlines()
+    expected = ["first", "closes", "second", "replaces", "third", "sleeps", "last"]
+    assert printed == [*(f"job {what}" for what in expected), "5"]
 
 
 def test_a_large_table_is_sent_once_and_every_job_has_its_own():

@@ -308,6 +308,12 @@ def test_what_can_be_iterated_over_and_is_no_list_is_refused(configs):
         generate_swarm(configs, square)
 
 
+def test_a_table_of_pandas_is_refused_with_its_own_way_to_a_list():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(TypeError, match=r'rows of a table become one with .to_dict\("records"\)'):
+        generate_swarm(pandas.DataFrame({"opening": [0.1, 0.2]}), square)
+
+
 @pytest.mark.parametrize("config", ["text", b"bytes", {"a": 1}, 5, None, Path("folder")])
 def test_a_single_config_of_any_other_kind_is_one_job(config):
     assert generate_swarm(config, lambda config: [config], 1) == [[config]]
