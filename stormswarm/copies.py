@@ -138,7 +138,8 @@ class JobUnpickler(NewClasses):
 
 class _CopyPickler(cloudpickle.Pickler):
     def persistent_id(self, value):
-        if isinstance(value, type) and issubclass(value, BaseException):
+        error = isinstance(value, type) and issubclass(value, BaseException)
+        if error or type(value) is _Cached:
             self.kept.append(value)
             return len(self.kept) - 1
         return None
@@ -152,7 +153,8 @@ class _CopyUnpickler(NewClasses):
 def copy_afresh(value: Any) -> Any:
     """Copy an object as a worker process would, so that serial and parallel runs agree.
 
-    Exceptions keep their classes, so that the caller can catch them.
+    Exceptions keep their classes, so that the caller can catch them. Cached functions are not
+    copied, so that they keep what they have cached.
     """
     buffer, kept = io.BytesIO(), []
     pickler = _CopyPickler(buffer)

@@ -35,15 +35,28 @@ NO_HYDROGRAPHS_IN_A_CHECKPOINT = (
     "a checkpoint holds only what JSON can hold, which leaves out hydrographs: use worker, or a "
     "worker function of your own that returns the numbers that you need"
 )
+STARTED_BY_AN_IMPORT = (
+    "a worker process imports a module that starts a swarm, which would go on for ever: in that "
+    'module, put the lines that start the swarm under `if __name__ == "__main__":`'
+)
 _HOW_TO_SEND_THE_PACKAGE = (
     "install the project there, or send both of its parts in a zip file (dask: client.upload_file)"
 )
 
 
 class Place:
-    """Where this process is: the label of the job that it runs, empty outside a swarm."""
+    """Where this process is.
+
+    Attributes
+    ----------
+    job : str
+        The label of the job that it runs, empty outside a swarm.
+    importing : int or None
+        The thread that imports what a worker process or its job needs.
+    """
 
     job = ""
+    importing: int | None = None
 
 
 def say_where(run_name, step):

@@ -148,7 +148,9 @@ def run_job(
         Place.job = call.label
         try:
             compare_versions(versions)
+            Place.importing = threading.get_ident()
             function, config = unpack_job(call, parts)
+            Place.importing = None
             with hold_engine(PrivateFiles(root)):
                 result = function(config)
             content = _pack_result(result)
@@ -157,7 +159,7 @@ def run_job(
             with suppress(Exception, SystemExit, GeneratorExit):
                 trace = traceback.format_exc()
         finally:
-            Place.job = ""
+            Place.job, Place.importing = "", None
         stop = start + time.perf_counter() - clock
     return Answer(content, text, trace, worker, start, stop)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from stormswarm import jobs, scratch
 from stormswarm.engine import Engine
-from stormswarm.failures import DROPPED, NO_TIME_LIMIT, Loss
+from stormswarm.failures import DROPPED, NO_TIME_LIMIT, STARTED_BY_AN_IMPORT, Loss, Place
 from stormswarm.own_pool import LOOK_EVERY, OwnPool
 
 AT_AN_EXECUTOR = 10_000  # jobs at a time: enough for thousands of workers, little memory
@@ -100,6 +100,8 @@ def choose_pool(
     max_tasks_per_child: int | None = None,
 ) -> OwnPool | CallersExecutor:
     """Check the arguments of `generate_swarm` that say where jobs run; return the pool."""
+    if Place.importing == threading.get_ident():
+        raise RuntimeError(STARTED_BY_AN_IMPORT)
     if processors is not None:
         processors = check_integer(processors, "processors", least=1)
     if max_tasks_per_child is not None:

@@ -106,6 +106,21 @@ for one in WAYS:
     assert printed(run_python, source) == ["[(5, True), (5, True)] []"] * 2
 
 
+def test_a_controller_may_call_a_cached_function(run_python):
+    source = """
+import functools
+
+@functools.cache
+def opening():
+    print("read once")
+    return 0.5
+
+config = {"controller": lambda state: opening(), "scenario": "theta"}
+print(worker(config) == worker(config) == generate_swarm([config], worker)[0])
+"""
+    assert printed(run_python, source).count("True") == 1
+
+
 def test_an_attribute_that_was_deleted_is_gone_for_kept_workers(run_python):
     source = """
 class Model:

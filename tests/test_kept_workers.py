@@ -306,6 +306,23 @@ def test_swarms_in_a_swarm_keep_workers_too():
         assert len({pid for _, pid in calls}) == 1
 
 
+MODULE = """
+from stormswarm_utils import generate_swarm
+
+def double(number):
+    return 2 * number
+
+print(generate_swarm([1, 2], double, 2, return_exceptions=True))
+"""
+
+
+def test_a_module_that_starts_a_swarm_is_refused_in_a_worker(run_python, tmp_path):
+    (tmp_path / "models.py").write_text(MODULE, encoding="utf-8")
+    printed = run_python("import models\n", path=tmp_path)
+    assert printed.count("a worker process imports a module that starts a swarm") == 2
+    assert printed.count("\n") == 1
+
+
 # Random numbers
 
 
