@@ -9,6 +9,7 @@ import functools
 import io
 import pickle
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import cloudpickle
@@ -81,32 +82,13 @@ class KnownClasses(pickle.Unpickler):
         return one if id(one) in self.known else _by_value._class_setstate(one, state)
 
 
-# For a job ----------------------------------------------------------------------------
+# Pickling -----------------------------------------------------------------------------
 
 
-class JobPickler(cloudpickle.Pickler):
-    """Takes large arrays and texts out, and sends a script's cached functions by value.
-
-    The functions of a script have its globals in common. The worker function and the config of a
-    job are pickled apart, so their globals go under a number, and one dict is made of each number.
-    """
-
-    def persistent_id(self, value: Any) -> Any:
-        """Return what stands for globals or for a large object, None for anything else."""
-        kind = type(value)
-        if kind is dict:
-            for number, module in self.globals_ref.items():
-                if module is value:
-                    return number, dict(module)
-        if kind is np.ndarray:
-            if value.nbytes >= LARGE and not value.dtype.hasobject:
-                return self.take_out(value)
-        elif (kind is bytes or kind is str) and len(value) >= LARGE:
-            return self.take_out(value)
-        return None
+class _Pickler(cloudpickle.Pickler):
+    """Sends a cached function of a script or notebook by value, as other functions are."""
 
     def reducer_override(self, value):
-        """Send a cached function of a script or notebook by value, as other functions are."""
         if type(value) is _Cached:
             local = "<locals>" in getattr(value, "__qualname__", "")
             if local or value.__module__ == "__main__":
@@ -121,44 +103,70 @@ def _cache(function, parameters):
     return functools.lru_cache(**parameters)(function)
 
 
-class JobUnpickler(NewClasses):
-    """Puts large objects and globals back, a fresh copy for each job."""
+class JobPickler(_Pickler):
+    """Takes large arrays and texts out."""
 
-    def persistent_load(self, number: Any) -> Any:
-        """Return the globals or the large object of a number."""
-        if isinstance(number, tuple):
-            return self.globals.setdefault(*number)
+    def persistent_id(self, value: Any) -> int | None:
+        """Return the number of a large object, None for anything else."""
+        kind = type(value)
+        if kind is np.ndarray:
+            if value.nbytes >= LARGE and not value.dtype.hasobject:
+                return self.take_out(value)
+        elif (kind is bytes or kind is str) and len(value) >= LARGE:
+            return self.take_out(value)
+        return None
+
+
+class JobUnpickler(NewClasses):
+    """Puts large objects back, a fresh copy for each job."""
+
+    def persistent_load(self, number: int) -> Any:
+        """Return the large object of a number."""
         if number not in self.loaded:
             self.loaded[number] = pickle.loads(self.parts[number])
         return self.loaded[number]
 
 
-# For a run in this process ------------------------------------------------------------
+class _ClassFinder(_Pickler):
+    def reducer_override(self, value):
+        if isinstance(value, type):
+            self.found.add(id(value))
+        return super().reducer_override(value)
 
 
-class _CopyPickler(cloudpickle.Pickler):
-    def persistent_id(self, value):
-        error = isinstance(value, type) and issubclass(value, BaseException)
-        if error or type(value) is _Cached:
+class _CopyPickler(_Pickler):
+    def reducer_override(self, value):
+        if isinstance(value, type) and (
+            id(value) in self.shared or issubclass(value, BaseException)
+        ):
             self.kept.append(value)
-            return len(self.kept) - 1
-        return None
+            return _take_kept, (len(self.kept) - 1,)
+        return super().reducer_override(value)
+
+
+def _take_kept(number):
+    """Stand for `_CopyUnpickler.kept` in what is pickled."""
 
 
 class _CopyUnpickler(NewClasses):
-    def persistent_load(self, number):
-        return self.kept[number]
+    def find_class(self, module, name):
+        found = super().find_class(module, name)
+        return self.kept.__getitem__ if found is _take_kept else found
 
 
-def copy_afresh(value: Any) -> Any:
+def copy_afresh(value: Any, *beside: Any) -> Any:
     """Copy an object as a worker process would, so that serial and parallel runs agree.
 
-    Exceptions keep their classes, so that the caller can catch them. Cached functions are not
-    copied, so that they keep what they have cached.
+    The classes that it shares with the objects `beside` are not copied, because these are not.
+    Exceptions keep their classes, so that the caller can catch them.
     """
+    finder, shared = _ClassFinder(io.BytesIO()), set()
+    finder.found = shared
+    with suppress(Exception):  # what cannot be pickled shares what was found so far
+        finder.dump(beside)
     buffer, kept = io.BytesIO(), []
     pickler = _CopyPickler(buffer)
-    pickler.kept = kept
+    pickler.kept, pickler.shared = kept, shared
     pickler.dump(value)
     unpickler = _CopyUnpickler(buffer.getvalue(), {})
     unpickler.kept = kept

@@ -45,18 +45,9 @@ _HOW_TO_SEND_THE_PACKAGE = (
 
 
 class Place:
-    """Where this process is.
-
-    Attributes
-    ----------
-    job : str
-        The label of the job that it runs, empty outside a swarm.
-    importing : int or None
-        The thread that imports what a worker process or its job needs.
-    """
+    """Where this process is: the label of the job that it runs, empty outside a swarm."""
 
     job = ""
-    importing: int | None = None
 
 
 def say_where(run_name, step):

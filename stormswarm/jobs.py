@@ -16,7 +16,7 @@ from typing import Any
 
 import cloudpickle
 
-from stormswarm.copies import JobPickler, JobUnpickler, KnownClasses, know_classes
+from stormswarm.copies import LARGE, JobPickler, JobUnpickler, KnownClasses, know_classes
 from stormswarm.engine import Engine, hold_engine
 from stormswarm.failures import ANOTHER_IS_OPEN, Place, add_note, describe
 from stormswarm.private_files import PrivateFiles
@@ -26,7 +26,10 @@ from stormswarm.private_files import PrivateFiles
 
 @dataclass
 class Call:
-    """What one job needs: the numbers of its pickled parts. Worker and config come first."""
+    """What one job needs: the numbers of its pickled parts.
+
+    The first holds the worker function and the second the config; if they are equal, it holds both.
+    """
 
     job: int
     label: str
@@ -50,7 +53,7 @@ class PackedJobs:
         self.parts, self.calls = [], []
         self._numbers, self._held = {}, []
         try:
-            function = self._pack(worker)
+            function, of_worker = self._pack(worker)
         except Exception as error:
             raise ValueError(
                 f"worker {worker!r:.80} cannot be sent to a process: {describe(error)}"
@@ -59,13 +62,12 @@ class PackedJobs:
         for job, (config, label) in enumerate(zip(configs, labels, strict=True)):
             if id(config) not in packed:
                 try:
-                    packed[id(config)] = self._pack(config)
+                    packed[id(config)] = self._pack_config(config, worker, function, of_worker)
                 except Exception as error:
                     raise ValueError(
                         f"job {job}: {self._blame(config)} cannot be sent: {describe(error)}"
                     ) from error
-            number, *inner = packed[id(config)]
-            self.calls.append(Call(job, label, [function[0], number, *function[1:], *inner]))
+            self.calls.append(Call(job, label, packed[id(config)]))
         uses = Counter(number for call in self.calls for number in set(call.parts))
         self.shared = {number for number, count in uses.items() if count > 1}
 
@@ -78,14 +80,26 @@ class PackedJobs:
                 return f"{key!r} in its config"
         return "its config"
 
+    def _pack_config(self, config, worker, function, of_worker):
+        """Add the parts of a config; return the numbers of all parts that its job needs."""
+        (number, *inner), of_config = self._pack(config)
+        if of_worker.isdisjoint(of_config) or len(self.parts[function[0]]) > LARGE:
+            return [function[0], number, *function[1:], *inner]
+        self.parts.pop()  # functions of one script share its variables only if sent together
+        (number, *inner), _ = self._pack((worker, config))
+        return [number, number, *inner]
+
     def _pack(self, value):
-        """Add a part for `value` and for the large objects in it; return their numbers."""
+        """Add a part for `value` and for the large objects in it.
+
+        Return their numbers, and those of the scripts whose variables its functions read.
+        """
         buffer, inner = io.BytesIO(), []
         pickler = JobPickler(buffer)
         pickler.take_out = lambda large: self._take_out(large, inner)
         pickler.dump(value)
         self.parts.append(buffer.getvalue())
-        return [len(self.parts) - 1, *inner]
+        return [len(self.parts) - 1, *inner], pickler.globals_ref.keys()
 
     def _take_out(self, large, inner):
         if id(large) not in self._numbers:
@@ -99,13 +113,13 @@ class PackedJobs:
 
 def unpack_job(call: Call, parts: dict[int, bytes]) -> list:
     """Return the worker function and the config of a job."""
-    values, loaded, made, known = [], {}, {}, {}
-    for number in call.parts[:2]:
+    values, loaded, made = [], {}, {}
+    for number in dict.fromkeys(call.parts[:2]):
         unpickler = JobUnpickler(parts[number], made)
-        unpickler.parts, unpickler.loaded, unpickler.globals = parts, loaded, known
+        unpickler.parts, unpickler.loaded = parts, loaded
         values.append(unpickler.load())
     know_classes(made)
-    return values
+    return values if len(values) == 2 else [*values[0]]
 
 
 # Running ------------------------------------------------------------------------------
@@ -148,9 +162,7 @@ def run_job(
         Place.job = call.label
         try:
             compare_versions(versions)
-            Place.importing = threading.get_ident()
             function, config = unpack_job(call, parts)
-            Place.importing = None
             with hold_engine(PrivateFiles(root)):
                 result = function(config)
             content = _pack_result(result)
@@ -159,7 +171,7 @@ def run_job(
             with suppress(Exception, SystemExit, GeneratorExit):
                 trace = traceback.format_exc()
         finally:
-            Place.job, Place.importing = "", None
+            Place.job = ""
         stop = start + time.perf_counter() - clock
     return Answer(content, text, trace, worker, start, stop)
 

@@ -65,13 +65,13 @@ def start_worker(world: tuple, root: str) -> Worker:
 def run_worker(pipe: Connection, root: str) -> None:
     """Set one thread for all libraries, before they are imported, and serve the caller."""
     os.environ.update(ONE_THREAD)
-    Place.importing = threading.get_ident()
+    Place.job = "the start of a worker process"
     try:
         from stormswarm.worker_process import end_group, serve
     except BaseException as error:
         pipe.send_bytes(pickle.dumps(f"{type(error).__name__}: {error}"))
         return
-    Place.importing = None
+    Place.job = ""
     serve(pipe, root)
     stop_workers()  # those that a job has started
     end_group()

@@ -11,6 +11,7 @@ import numbers
 import operator
 import os
 import queue
+import sys
 import threading
 from concurrent import futures
 from typing import Any
@@ -100,7 +101,7 @@ def choose_pool(
     max_tasks_per_child: int | None = None,
 ) -> OwnPool | CallersExecutor:
     """Check the arguments of `generate_swarm` that say where jobs run; return the pool."""
-    if Place.importing == threading.get_ident():
+    if Place.job and _is_importing():
         raise RuntimeError(STARTED_BY_AN_IMPORT)
     if processors is not None:
         processors = check_integer(processors, "processors", least=1)
@@ -134,6 +135,14 @@ def choose_pool(
             "make it with mp_context=multiprocessing.get_context('spawn')"
         )
     return CallersExecutor(executor)
+
+
+def _is_importing():
+    """Return whether the present call comes from the top level of a module that is imported."""
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 def check_integer(value: Any, what: str, least: int) -> int:

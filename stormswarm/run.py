@@ -83,7 +83,7 @@ class StormRun:
         self.began = time.perf_counter()
         with ExitStack() as opened:
             opened.enter_context(seeded(self.config.get("seed")))
-            self.controller = _copy_controller(self.config["controller"], self.name)
+            self.controller = self._copy_controller()
             files = PrivateFiles(edit=self.config.get("network"))
             opened.enter_context(hold_engine(files))
             self.scenario = make_scenario(self.config.get("scenario", DEFAULT_SCENARIO))
@@ -94,6 +94,14 @@ class StormRun:
             self._prepare()
             self._opened = opened.pop_all()
         return self
+
+    def _copy_controller(self):
+        controller = self.config["controller"]
+        try:
+            return copy_afresh(controller, self.config.get("scenario"), self.config.get("network"))
+        except Exception as error:
+            what = f"controller {controller!r:.80} cannot be copied"
+            raise ValueError(f"{self.name}: {what}") from error
 
     def _check_metric(self):
         """Refuse a metric that the scenario's method `performance` does not take."""
@@ -215,10 +223,3 @@ def seed_from_system() -> None:
     random.seed(os.urandom(32))  # without an argument it reads 2,500 bytes, for each job
     if "numpy.random" in sys.modules:  # it seeds itself when it is first imported
         np.random.seed()
-
-
-def _copy_controller(controller, name):
-    try:
-        return copy_afresh(controller)
-    except Exception as error:
-        raise ValueError(f"{name}: controller {controller!r:.80} cannot be copied") from error

@@ -106,19 +106,59 @@ for one in WAYS:
     assert printed(run_python, source) == ["[(5, True), (5, True)] []"] * 2
 
 
-def test_a_controller_may_call_a_cached_function(run_python):
+def test_controller_scenario_and_cached_functions_share_classes(run_python):
     source = """
 import functools
 
-@functools.cache
-def opening():
-    print("read once")
-    return 0.5
+class Mode(enum.Enum):
+    HALF = 0.5
 
-config = {"controller": lambda state: opening(), "scenario": "theta"}
-print(worker(config) == worker(config) == generate_swarm([config], worker)[0])
+class Steps:
+    count = 0
+
+    def state(self):
+        return [0.0]
+
+    def step(self, actions):
+        self.count += 1
+        self.score = actions
+        return self.count == 3
+
+    def performance(self):
+        return self.score
+
+@functools.cache
+def mode():
+    return Mode.HALF
+
+class Controller:
+    def start(self, scenario):
+        self.known = isinstance(scenario, Steps)
+
+    def __call__(self, state):
+        return 0.5 if self.known and mode() is Mode.HALF else 1.0
+
+config = {"controller": Controller(), "scenario": Steps}
+print(worker(config), *(generate_swarm([config], worker, executor=one)[0] for one in WAYS))
+print(Steps.count, mode.cache_info().currsize)
 """
-    assert printed(run_python, source).count("True") == 1
+    assert printed(run_python, source) == ["0.5 0.5 0.5", "0 0"]
+
+
+def test_a_global_is_one_object_for_the_worker_function_and_the_config(run_python):
+    source = """
+UNSET = object()
+
+def read():
+    return UNSET
+
+def compare(config, value=UNSET):
+    return value is UNSET is config["read"]()
+
+configs = [{"read": read}, {"read": read, "large": "x" * 100_000}]
+print(*(generate_swarm(configs, compare, executor=one) for one in WAYS))
+"""
+    assert printed(run_python, source) == ["[True, True] [True, True]"]
 
 
 def test_an_attribute_that_was_deleted_is_gone_for_kept_workers(run_python):

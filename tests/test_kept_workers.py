@@ -316,8 +316,12 @@ print(generate_swarm([1, 2], double, 2, return_exceptions=True))
 """
 
 
-def test_a_module_that_starts_a_swarm_is_refused_in_a_worker(run_python, tmp_path):
-    (tmp_path / "models.py").write_text(MODULE, encoding="utf-8")
+@pytest.mark.parametrize("where", ["by name", "in a job"])
+def test_a_module_that_starts_a_swarm_is_refused_in_a_worker(where, run_python, tmp_path):
+    module = MODULE
+    if where == "in a job":
+        module = MODULE.replace("2], double", '2], lambda _: __import__("models").double')
+    (tmp_path / "models.py").write_text(module, encoding="utf-8")
     printed = run_python("import models\n", path=tmp_path)
     assert printed.count("a worker process imports a module that starts a swarm") == 2
     assert printed.count("\n") == 1
