@@ -2,8 +2,8 @@
 
 Usage: python tools/check_notebooks.py [notebooks/NAME.ipynb ...]   (default: all of them)
 
-Two notebooks run at a time. Timings are repeated as rarely as they can be; WEEKLY=1 in the
-environment repeats them as often as the notebook says.
+Timings are repeated as rarely as they can be; WEEKLY=1 in the environment repeats them as often as
+the notebook says.
 """
 
 import os
@@ -16,7 +16,6 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 NBVAL = [
     *("--nbval", "--nbval-current-env"),
-    *("--numprocesses=2", "--dist=loadfile", "-p", "check_notebooks"),  # this module
     *("--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")),
 ]
 
@@ -45,7 +44,7 @@ def main(arguments):
     """Check the notebooks that are named, or all; options are pytest's. Return the exit code."""
     if all(argument.startswith("-") for argument in arguments):
         arguments = [*arguments, str(ROOT / "notebooks")]
-    return pytest.main([*NBVAL, *arguments])
+    return pytest.main([*NBVAL, *arguments], plugins=[sys.modules[__name__]])
 
 
 if __name__ == "__main__":
