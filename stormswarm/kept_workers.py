@@ -85,8 +85,8 @@ def _hidden_script():
     """Let a new process not import the caller's script: functions travel by value."""
     with _script_lock:
         script, stand_in = sys.modules["__main__"], types.ModuleType("__main__")
-        shown = vars(script).keys() - {"__file__", "__spec__"}  # other threads may look there
-        vars(stand_in).update({name: vars(script)[name] for name in shown})
+        vars(stand_in).update(vars(script), __spec__=None)  # other threads may look there
+        vars(stand_in).pop("__file__", None)
         sys.modules["__main__"] = stand_in
         try:
             yield

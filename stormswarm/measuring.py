@@ -14,7 +14,7 @@ from stormswarm.tables import Table
 
 CONFIDENCE = 0.95  # that the median lies in its interval
 ROUNDS_FOR_AN_INTERVAL = 6  # the fewest values whose range holds the median so often
-FEW = 40  # values in two series, up to which all their orders are counted
+FEW = 40  # values in two series together, for which the exact test is quick
 NO_DIFFERENCE = "no difference that this machine can show"
 
 
@@ -221,7 +221,7 @@ def measure_limit(processes: int = 2, seconds: float = 8.0) -> float:
     Returns
     -------
     float
-        At most about `processes`.
+        The factor, which is about `processes` at most.
 
     Raises
     ------

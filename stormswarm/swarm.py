@@ -133,7 +133,7 @@ def list_jobs(config: Any, jobs: int | None) -> list:
     """Return one config per job: a list is repeated in turn until there are `jobs` of them."""
     if isinstance(config, Iterable) and not isinstance(config, list | str | bytes | Mapping):
         what = f"put list(...) around {config!r:.80}, or [...] if it is a single config"
-        if hasattr(config, "columns"):  # of which a list would be made
+        if hasattr(config, "columns"):  # list(...) would give their names
             what = 'the rows of a table become one with .to_dict("records"), or put [...] around it'
         raise TypeError(f"configs must be a list: {what}")
     configs = config if isinstance(config, list) else [config]

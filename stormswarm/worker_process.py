@@ -85,12 +85,11 @@ class ProcessState:
         """Put everything back; return False if that fails, and the process is to be replaced."""
         try:
             sys.stdin, sys.stdout, sys.stderr = self.streams
-            for stream in self.streams[1:]:
-                if stream is not None:
-                    if stream.closed:
-                        return False
-                    with suppress(OSError):  # nobody reads it any more
-                        stream.flush()
+            for stream in filter(None, self.streams[1:]):
+                if stream.closed:
+                    return False
+                with suppress(OSError):  # nobody reads it any more
+                    stream.flush()
             for timer in _TIMERS:
                 if signal.getitimer(timer)[0]:
                     signal.setitimer(timer, 0)
