@@ -10,6 +10,7 @@ import io
 import pickle
 import weakref
 from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 import cloudpickle
@@ -137,7 +138,7 @@ class _ClassFinder(_Pickler):
 class _CopyPickler(_Pickler):
     def reducer_override(self, value):
         if isinstance(value, type) and (
-            id(value) in self.shared or issubclass(value, BaseException)
+            id(value) in self.shared or issubclass(value, BaseException | Enum)
         ):
             self.kept.append(value)
             return _take_kept, (len(self.kept) - 1,)
@@ -158,7 +159,8 @@ def copy_afresh(value: Any, *beside: Any) -> Any:
     """Copy an object as a worker process would, so that serial and parallel runs agree.
 
     The classes that it shares with the objects `beside` are not copied, because these are not.
-    Exceptions keep their classes, so that the caller can catch them.
+    Exceptions keep their classes, so that the caller can catch them. Enums are not copied either,
+    so that the caller can compare their members with `is`.
     """
     finder, shared = _ClassFinder(io.BytesIO()), set()
     finder.found = shared

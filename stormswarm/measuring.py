@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stormswarm.machine import count_numbers
-from stormswarm.pools import check_integer
+from stormswarm.pools import check_integer, check_number
 from stormswarm.tables import Table
 
 CONFIDENCE = 0.95  # that the median lies in its interval
@@ -124,12 +124,14 @@ def measure(
     Raises
     ------
     TypeError
-        `calls` is not a dict of callables.
+        `calls` is not a dict of callables, or another argument is not a number.
     ValueError
-        There is nothing to call, `rounds` is below 2, or `bare_processes` below 0.
+        There is nothing to call, `rounds` is below 2, or another argument is below 0.
     """
     least = check_integer(rounds, "rounds", least=2)
     check_integer(bare_processes, "bare_processes", least=0)
+    check_number(seconds, "seconds", least=0)
+    check_number(precision, "precision", least=0)
     if not isinstance(calls, dict):
         raise TypeError(f"calls must be a dict, label -> callable, got {calls!r:.80}")
     if not calls:
@@ -226,9 +228,10 @@ def measure_limit(processes: int = 2, seconds: float = 8.0) -> float:
     Raises
     ------
     TypeError, ValueError
-        `processes` is not an integer of at least 1.
+        `processes` is not an integer of at least 1, or `seconds` not a number of at least 0.
     """
     processes = check_integer(processes, "processes", least=1)
+    check_number(seconds, "seconds", least=0)
     end, ratios = time.perf_counter() + seconds, []
     with count_numbers(processes) as compare:
         compare()  # a warm-up

@@ -157,3 +157,12 @@ def check_integer(value: Any, what: str, least: int) -> int:
     if number < least:
         raise ValueError(got)
     return number
+
+
+def check_number(value: Any, what: str, least: float) -> None:
+    """Raise a TypeError or ValueError that names the value if it is no number or too small."""
+    got = f"{what} must be a number of at least {least}, got {value!r:.80}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(got)
+    if not value >= least:
+        raise ValueError(got)

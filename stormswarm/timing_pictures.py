@@ -92,9 +92,16 @@ def plot_seconds(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        There is nothing to draw.
     """
     import matplotlib.pyplot as plt
 
+    if not splits:
+        raise ValueError("splits must hold at least one bar, got none")
     if ax is None:
         ax = plt.subplots(figsize=(8, 1.6 + 0.5 * len(splits)), layout="constrained")[1]
     ends = [sum(parts.values()) for parts in splits.values()]
@@ -146,12 +153,21 @@ def plot_speedup_table(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        A row has no ideal speed-up or no range.
     """
+    for what, values in (("ideals", ideals), ("ranges", speed_ups if ranges is None else ranges)):
+        missing = [label for label in speed_ups if label not in values]
+        if missing:
+            raise ValueError(f"{what} must hold every row, nothing is there for {missing[0]!r}")
     ax.axvline(1, color="#999999", linewidth=1)
     if limit is not None:
         ax.axvline(limit, color="black", linestyle="--", linewidth=1, label="bare processes")
     for row, (label, speed_up) in enumerate(speed_ups.items()):
-        if ranges:
+        if ranges is not None:
             ax.hlines(row, *ranges[label], color="#56B4E9", linewidth=8)
         face = "white" if label in hollow else LINE_COLORS[0]
         ax.plot(speed_up, row, "o", color=LINE_COLORS[0], markerfacecolor=face, markersize=8)
@@ -193,9 +209,20 @@ def plot_speedup(
     Returns
     -------
     matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        `processors` is empty, or `seconds` or `bounds` is not as long.
     """
     import matplotlib.pyplot as plt
 
+    if len(processors) == 0:
+        raise ValueError("processors must hold at least one number, got none")
+    for what, values in (("seconds", seconds), ("bounds", bounds)):
+        if values is not None and len(values) != len(processors):
+            wanted = f"as long as processors, {len(processors)}"
+            raise ValueError(f"{what} must be {wanted}, got {len(values)}")
     if ax is None:
         ax = plt.subplots(figsize=(6, 4), layout="constrained")[1]
     base = np.median(seconds[0])

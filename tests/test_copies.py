@@ -198,3 +198,28 @@ print(opened, closed is Mode.CLOSED)
 print(same, isinstance(box, Box))
 """
     assert printed(run_python, source) == ["True True", "True True"]
+
+
+def test_an_exception_carries_the_members_of_an_enum_out_of_every_run(run_python):
+    source = """
+class Reason(enum.Enum):
+    FLOOD = 1
+
+class Refused(Exception):
+    pass
+
+class Controller:
+    reason = Reason.FLOOD
+
+    def __call__(self, state):
+        raise Refused(self.reason)
+
+config = {"controller": Controller(), "scenario": "theta"}
+try:
+    worker(config)
+except Refused as error:
+    print(error.args[0] is Reason.FLOOD)
+(failure,) = generate_swarm([config], worker, 1, return_exceptions=True)
+print(failure.args[0] is Reason.FLOOD)
+"""
+    assert printed(run_python, source) == ["True", "True"]

@@ -308,6 +308,15 @@ def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
         measure({"a": lambda: pytest.fail("it was called"), "b": None})
     with pytest.raises(ValueError, match="rounds must be an integer of at least 2, got 1"):
         measure({"a": lambda: None}, rounds=1)
+    never = {"a": lambda: pytest.fail("it was called")}
+    with pytest.raises(TypeError, match="seconds must be a number of at least 0, got '30'"):
+        measure(never, "30")
+    with pytest.raises(ValueError, match="seconds must be a number of at least 0, got -1"):
+        measure(never, -1)
+    with pytest.raises(ValueError, match="precision must be a number of at least 0, got nan"):
+        measure(never, precision=math.nan)
+    with pytest.raises(ValueError, match=r"seconds must be a number of at least 0, got -0\.5"):
+        measure_limit(seconds=-0.5)
 
 
 def test_measuring_ends_when_the_intervals_are_narrow(monkeypatch):
@@ -381,4 +390,22 @@ def test_networks_and_speed_ups_can_be_drawn():
     plot_speedup_table({"a": 1.5, "b": 4.1}, {"a": 2, "b": 3}, ax, hollow=["b"], limit=1.9)
     faces = [line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"]
     assert (faces[0] == "white", faces[1] == "white") == (False, True)
+    plt.close("all")
+
+
+def test_what_cannot_be_drawn_is_refused():
+    with pytest.raises(ValueError, match="splits must hold at least one bar, got none"):
+        plot_seconds({})
+    with pytest.raises(ValueError, match="seconds must be as long as processors, 2, got 1"):
+        plot_speedup([1, 2], [[1.0]])
+    with pytest.raises(ValueError, match="bounds must be as long as processors, 1, got 2"):
+        plot_speedup([1], [[1.0]], [1.0, 2.0])
+    with pytest.raises(ValueError, match="processors must hold at least one number, got none"):
+        plot_speedup([], [])
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match="ideals must hold every row, nothing is there for 'b'"):
+        plot_speedup_table({"a": 1, "b": 2}, {"a": 1}, ax)
+    with pytest.raises(ValueError, match="ranges must hold every row, nothing is there for 'a'"):
+        plot_speedup_table({"a": 1}, {"a": 1}, ax, ranges={})
+    assert not ax.lines
     plt.close("all")
