@@ -36,7 +36,7 @@ class ConstantOpening:
             got = f"got {self.opening!r:.80}"
             raise ValueError(f"ConstantOpening: an opening must be a number from 0 to 1, {got}")
         valves = [f"number {one}" for one in range(1, 1 + np.size(self.opening))]
-        values = check_actions(self.opening, valves, "ConstantOpening")
+        values = check_actions(self.opening, valves, lambda: "ConstantOpening")
         object.__setattr__(self, "opening", tuple(values) if np.ndim(self.opening) else values[0])
 
     def __call__(self, state: np.ndarray) -> float | tuple[float, ...]:

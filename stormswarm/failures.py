@@ -50,11 +50,6 @@ class Place:
     job = ""
 
 
-def say_where(run_name, step):
-    """Return the beginning of a sentence about a step of the present run."""
-    return f"{Place.job or run_name}, step {step}"
-
-
 def label_job(record):
     """Return how a job is called in messages, from its record in the timeline."""
     return f"job {record['job']}" + (f" ({record['name']})" if record["name"] else "")

@@ -141,8 +141,9 @@ class OwnPool:
             return
         if worker.job is None and self.waiting:
             self._send(worker, self.waiting.popleft())
-        while len(worker.ahead) < self._most_ahead(worker) and self._send_ahead(worker):
-            pass
+        most = self._most_ahead(worker)
+        if len(worker.ahead) <= most // 2:  # several at a time, in one message
+            self._send_ahead(worker, most - len(worker.ahead))
 
     def _most_ahead(self, worker):
         """Return how many jobs a worker is to have got before its present one has ended.
@@ -158,25 +159,29 @@ class OwnPool:
             self.tasks_per_child - worker.ended - 1,
         )
 
-    def _send_ahead(self, worker):
-        """Send the next job if it fits into the pipe; return whether it was sent."""
-        message, shared = self._pack(worker, self.waiting[0])
-        if sum(size for _, size in worker.ahead) + len(message) > SMALL:
-            return False
-        try:
-            worker.pipe.send_bytes(message)
-        except OSError:  # it has died, as `ended` will find out
-            return False
-        worker.parts |= shared
-        worker.ahead.append((self.waiting.popleft(), len(message)))
-        return True
+    def _send_ahead(self, worker, most):
+        """Send the next jobs, as many as fit into the pipe beside those that it has got."""
+        jobs, sizes, room = [], [], SMALL - sum(size for _, size in worker.ahead)
+        for call in itertools.islice(self.waiting, most):
+            job, size = self._pack(worker, call)
+            room -= size
+            if room < 0:
+                break
+            worker.parts |= job[2]
+            jobs.append(job)
+            sizes.append(size)
+        if not jobs:
+            return
+        with suppress(OSError):  # it has died, as `ended` will find out
+            worker.pipe.send_bytes(pickle.dumps(("jobs", *jobs), protocol=5))
+            worker.ahead.extend((self.waiting.popleft(), size) for size in sizes)
 
     def _send(self, worker, call):
         self._note_begin(worker, call)
-        message, shared = self._pack(worker, call)
-        worker.parts |= shared
+        job, _ = self._pack(worker, call)
+        worker.parts |= job[2]
         try:
-            worker.pipe.send_bytes(message)
+            worker.pipe.send_bytes(pickle.dumps(("jobs", job), protocol=5))
         except OSError:  # it has died, as `ended` will find out
             worker.call_number = -1
             if not call.sent_again:  # but not for ever: the config may be what kills it
@@ -189,11 +194,10 @@ class OwnPool:
             worker.deadline = time.monotonic() + self.timeout
 
     def _pack(self, worker, call):
-        """Return a job with those parts that the worker lacks, and which of them it will keep."""
-        new = [number for number in call.parts if number not in worker.parts]
-        new = {number: self.packed.parts[number] for number in new}
-        shared = self.packed.shared & new.keys()
-        return pickle.dumps(("job", call, new, shared), protocol=5), shared
+        """Return a call with the parts that the worker lacks and those it is to keep; its bytes."""
+        new = {n: self.packed.parts[n] for n in call.parts if n not in worker.parts}
+        size = 100 + len(call.label) + sum(map(len, new.values()))
+        return (call, new, self.packed.shared & new.keys()), size
 
     def _add_worker(self):
         while len(self.workers) < self.processors and self.in_vain < PATIENCE:

@@ -17,7 +17,7 @@ import pystorms
 
 from stormswarm.copies import copy_afresh
 from stormswarm.engine import hold_engine
-from stormswarm.failures import add_note, say_where
+from stormswarm.failures import Place, add_note
 from stormswarm.private_files import PrivateFiles
 from stormswarm.scenarios import (
     DEFAULT_SCENARIO,
@@ -137,16 +137,19 @@ class StormRun:
         if self.keep_hydrographs:
             self.rows.add_state(state)
 
+    def say_where(self) -> str:
+        """Return the beginning of a sentence about the present step."""
+        return f"{Place.job or self.name}, step {self.steps}"
+
     def check_actions(self, answer: Any) -> Any:
         """Turn the controller's answer into actions, or raise a ValueError that says what is wrong.
 
         A scenario without pystorms' list of valves gets the answer as it is, unless it has a NaN.
         """
-        where = say_where(self.name, self.steps)
         if self.valves is None:
-            refuse_nan(answer, where)
+            refuse_nan(answer, self.say_where)
         else:
-            answer = check_actions(answer, self.valves, where)
+            answer = check_actions(answer, self.valves, self.say_where)
         if self.keep_hydrographs:
             self.rows.add_actions(answer, len(self.valves or ()))
         return answer
@@ -154,7 +157,7 @@ class StormRun:
     def result(self) -> Run:
         """Return the finished run; a score of NaN is a ValueError."""
         if isinstance(self.performance, float | np.floating) and math.isnan(self.performance):
-            where = say_where(self.name, self.steps)
+            where = self.say_where()
             raise ValueError(f"{where}: performance() is NaN (not a number), which is not a score")
         hydrographs = self.rows.make_series(self) if self.keep_hydrographs else {}
         seconds = time.perf_counter() - self.began

@@ -2,6 +2,7 @@
 
 import functools
 import numbers
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -125,23 +126,23 @@ def make_scenario(scenario: Any) -> Any:
     return made
 
 
-def refuse_nan(answer: Any, where: str) -> None:
+def refuse_nan(answer: Any, where: Callable[[], str]) -> None:
     """Raise a ValueError if an answer for a scenario without a list of valves has a NaN."""
     try:
         values = np.asarray(0.0 if answer is None else answer, dtype=float)
     except (TypeError, ValueError):  # what else it may be is the scenario's own affair
         return
     if np.isnan(values).any():
-        raise ValueError(f"{where}: {answer!r:.80} is not an action: NaN is not a number")
+        raise ValueError(f"{where()}: {answer!r:.80} is not an action: NaN is not a number")
 
 
-def check_actions(answer: Any, valves: list, where: str) -> list[float] | None:
+def check_actions(answer: Any, valves: list, where: Callable[[], str]) -> list[float] | None:
     """Turn a controller's answer into one opening per valve; None leaves the valves.
 
     Raises
     ------
     ValueError
-        The answer is no opening for every valve. The message begins with `where`.
+        The answer is no opening for every valve. The message begins with what `where` returns.
     """
     if answer is None:
         return None
@@ -162,21 +163,21 @@ def check_actions(answer: Any, valves: list, where: str) -> list[float] | None:
         values = np.asarray(None)
     if values.dtype.kind not in "biuf":
         raise ValueError(
-            f"{where}: {answer!r:.80} is not an action; allowed are one number for every valve, "
+            f"{where()}: {answer!r:.80} is not an action; allowed are one number for every valve, "
             f"{len(valves)} numbers (list, tuple or array), or None to leave the valves"
         )
     if values.ndim == 0:
         values = np.full(len(valves), values)
     if values.shape != (len(valves),):
         raise ValueError(
-            f"{where}: actions of shape {values.shape} for {len(valves)} valves "
+            f"{where()}: actions of shape {values.shape} for {len(valves)} valves "
             f"({', '.join(map(str, valves))}); one number per valve is allowed, or a single one"
         )
     inside = (values >= -1e-9) & (values <= 1 + 1e-9)  # False for NaN too
     if not inside.all():
         first = int(np.argmin(inside))
         raise ValueError(
-            f"{where}, valve {valves[first]}: {values[first]} is not an opening; "
+            f"{where()}, valve {valves[first]}: {values[first]} is not an opening; "
             "allowed is 0 (closed) to 1 (open)"
         )
     return values.astype(float).tolist()

@@ -30,8 +30,8 @@ def serve(pipe: Connection, root: str) -> None:
     A call of `generate_swarm` begins with its number, its scratch folder, and how many seconds
     of silence are a long time. The worker process answers with that number if it can serve the
     call; it ends if a module of the user's own that it has loaded has changed on disk since. Then
-    come jobs, each with those of its pickled parts that this process does not have yet. Several may
-    wait in the pipe while one runs; each is answered before the next one begins.
+    come jobs, each with those of its pickled parts that this process does not have yet. One message
+    may bring several, and more may wait in the pipe; each is answered before the next one begins.
     """
     Caller.root = root  # of the call that has started this process
     end_with_caller()
@@ -48,18 +48,18 @@ def serve(pipe: Connection, root: str) -> None:
                 importlib.invalidate_caches()  # a module may have been written since
                 pipe.send_bytes(pickle.dumps(number))
                 continue
-            call, new, shared = message
-            own = os.getpid()
-            seed_from_system()
-            answer = run_job(call, parts | new, Caller.root)
-            if os.getpid() != own:  # a job has forked, and the copy came back here
-                os._exit(0)
-            parts |= {number: new[number] for number in shared}
-            modules.note_new()
-            answer.reusable = state.put_back() and Engine.runs < _RUNS
-            pipe.send_bytes(pickle.dumps(answer))
-            if not answer.reusable:  # the next job may be in the pipe, and another process runs it
-                return
+            for call, new, shared in message:
+                own = os.getpid()
+                seed_from_system()
+                answer = run_job(call, parts | new, Caller.root)
+                if os.getpid() != own:  # a job has forked, and the copy came back here
+                    os._exit(0)
+                parts |= {number: new[number] for number in shared}
+                modules.note_new()
+                answer.reusable = state.put_back() and Engine.runs < _RUNS
+                pipe.send_bytes(pickle.dumps(answer))
+                if not answer.reusable:  # another process runs the jobs that came with this one
+                    return
     except (EOFError, OSError):  # the caller is gone, or has no use for this process any more
         time.sleep(4 * _LOOK_EVERY)  # if it is gone, the watching thread cleans up
 

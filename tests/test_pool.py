@@ -533,9 +533,11 @@ def spoil_the_process(folder):
 @posix
 @pytest.mark.parametrize("end", ["exit", "spoil", "timeout"])
 def test_quick_jobs_behind_one_that_ends_its_process_run_elsewhere(tmp_path, end):
-    """After quick jobs a worker process gets the next ones ahead of time."""
+    """After quick jobs a worker process gets the next ones ahead of time; none runs twice."""
 
     def work(job):
+        with open(tmp_path / "ran", "a") as file:
+            file.write(f"{job} ")
         if job == 20:
             if end == "exit":
                 os._exit(0)
@@ -548,6 +550,7 @@ def test_quick_jobs_behind_one_that_ends_its_process_run_elsewhere(tmp_path, end
     assert [*swarm.failures] == ([] if end == "spoil" else [20])
     others = [result for job, result in enumerate(swarm) if job not in swarm.failures]
     assert others == [(job, "") for job in range(40) if job not in swarm.failures]
+    assert [*map(int, (tmp_path / "ran").read_text().split())] == [*range(40)]
 
 
 def test_a_worker_process_ends_after_exactly_so_many_quick_jobs():
