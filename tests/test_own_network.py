@@ -10,6 +10,7 @@ import pytest
 from pyswmm import Output, Simulation, SimulationPreConfig
 from swmm.toolkit.shared_enum import NodeAttribute
 
+from stormswarm.private_files import anchor_files, slim_report, use_one_thread
 from stormswarm_utils import SwarmError, generate_swarm, private_engine
 
 EXAMPLES = Path(find_spec("pyswmm").origin).parent / "tests" / "data"
@@ -189,6 +190,33 @@ FILES = {
     "weather.txt": "R1 2026 06 01 20 10 *\nR1 2026 06 02 20 10 *\n",
     "levels.txt": "0:00 0.0\n2:00 0.1\n",
 }
+
+
+def test_only_the_lines_that_must_change_are_changed_in_a_copy(tmp_path):
+    """Keywords may have any case; comments, other files and other sections stay as they are."""
+    (tmp_path / "rain.dat").touch()
+    rain = f'"{tmp_path.resolve() / "rain.dat"}"'
+    lines = {
+        "[options]": "[options]\nTHREADS 1",
+        "  threads  3": None,
+        "[RAINGAGES]": "[RAINGAGES]",
+        "A VOLUME 0:05 1 file rain.dat R1 MM ;FILE rain.dat": f"A VOLUME 0:05 1 file {rain} R1 MM "
+        ";FILE rain.dat",
+        'B VOLUME 0:05 1 FILE "rain.dat" R1 MM': f"B VOLUME 0:05 1 FILE {rain} R1 MM",
+        "; FILE rain.dat": "; FILE rain.dat",
+        "C VOLUME 0:05 1 FILE snow.dat R1 MM": "C VOLUME 0:05 1 FILE snow.dat R1 MM",
+        "[FILES]": "[FILES]",
+        "\tuse rainfall rain.dat": f"\tuse rainfall {rain}",
+        "SAVE OUTFLOWS rain.dat": "SAVE OUTFLOWS rain.dat",
+        "[REPORT]": "[REPORT]",
+        "Input  YES ": "Input NO",
+        "NODES ALL": "NODES NONE",
+        "LINKS all": "LINKS NONE",
+        "SUBCATCHMENTS S1": "SUBCATCHMENTS S1",
+    }
+    found = anchor_files(use_one_thread("\n".join(lines)), tmp_path)
+    expected = "\n".join(line for line in lines.values() if line is not None)
+    assert slim_report(found) == expected
 
 
 def test_files_that_the_network_names_are_found(town, serially, tmp_path, monkeypatch):
