@@ -195,7 +195,7 @@ def close_engine() -> None:
         with suppress(Exception):  # fails if the run never started
             solver.swmm_end()
         solver.swmm_close()
-    pyswmm.simulation._sim_state_instance.sim_is_instantiated = False
+    free_guard()
 
 
 def read_engine_errors(reports: Iterable[Path]) -> str:

@@ -24,6 +24,7 @@ PATIENCE = 50  # with processes that end before they are ready; see OwnPool._bur
 QUICK = 0.005  # seconds of work that a worker process may be sent ahead of time
 AHEAD = 16  # jobs, at most
 SMALL = 4096  # bytes of jobs that are sent ahead; more might not fit into the pipe
+WRAPPING = 200  # bytes of a job in a message at most, besides its label and its parts
 _numbers = itertools.count(1)
 
 
@@ -194,10 +195,10 @@ class OwnPool:
             worker.deadline = time.monotonic() + self.timeout
 
     def _pack(self, worker, call):
-        """Return a call with the parts that the worker lacks and those it is to keep; its bytes."""
+        """Return a call with the parts that the worker lacks and those to keep, and its bytes."""
         new = {n: self.packed.parts[n] for n in call.parts if n not in worker.parts}
-        size = 100 + len(call.label) + sum(map(len, new.values()))
-        return (call, new, self.packed.shared & new.keys()), size
+        most = WRAPPING + 4 * len(call.label) + sum(map(len, new.values()))
+        return (call, new, self.packed.shared & new.keys()), most
 
     def _add_worker(self):
         while len(self.workers) < self.processors and self.in_vain < PATIENCE:
