@@ -11,7 +11,8 @@ the package `stormswarm`, one room for each question; a room imports only rooms 
 - `machine`: which machine is this, and how much can it do at once?
 - `tables`: how do I show a table?
 - `swarm`: in which order do jobs start, and what becomes of their results?
-- `checkpoint`: which results need not be computed again?
+- `kept_results`: which results need not be computed again, and which can be kept?
+- `checkpoint`: what is in the file that keeps them, and is it sound?
 - `fingerprint` and `modules`: when are two jobs the same, and which code is the user's own?
 - `pools`: where do jobs run, in the helper's own processes or in the caller's executor?
 - `own_pool`: who gives jobs to the worker processes, and notices one that dies or is late?
@@ -39,6 +40,7 @@ import numpy as np
 from stormswarm.controllers import ConstantOpening, EqualFilling
 from stormswarm.engine import private_engine
 from stormswarm.failures import NO_HYDROGRAPHS_IN_A_CHECKPOINT
+from stormswarm.kept_results import keep_result, open_checkpoint
 from stormswarm.kept_workers import stop_workers
 from stormswarm.machine import describe_machine
 from stormswarm.measuring import measure, measure_limit
@@ -47,17 +49,7 @@ from stormswarm.pictures import COLORS, LINE_COLORS, plot_hydrographs, plot_netw
 from stormswarm.pools import choose_pool
 from stormswarm.run import Run, StormRun
 from stormswarm.scenarios import METRICS, SCENARIOS, check_config
-from stormswarm.swarm import (
-    Progress,
-    Swarm,
-    SwarmError,
-    keep_result,
-    list_jobs,
-    longest_first,
-    open_checkpoint,
-    pack_jobs,
-    run_jobs,
-)
+from stormswarm.swarm import Progress, Swarm, SwarmError, list_jobs, pack_jobs, run_jobs
 from stormswarm.tables import Table
 from stormswarm.timing import explain_seconds, makespan, makespan_bound, split_seconds
 from stormswarm.timing_pictures import plot_seconds, plot_speedup, plot_speedup_table, plot_timeline
@@ -236,7 +228,7 @@ def generate_swarm(
     with open_checkpoint(checkpoint, worker, configs, own_worker) as kept, swarm:
         for job, result in kept.results.items():
             swarm.keep(job, result)
-        waiting = longest_first(swarm.records, kept)
+        waiting = swarm.longest_first(kept)
         with pool.open(packed, len(waiting)):
             for record, result in run_jobs(waiting, packed, pool):
                 swarm.keep(record["job"], keep_result(kept, record, result))

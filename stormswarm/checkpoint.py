@@ -1,4 +1,4 @@
-"""Which results need not be computed again? A checkpoint holds a JSON line for each ended job.
+"""What is in the file of a checkpoint, and is it sound? It has a JSON line for each ended job.
 
 `generate_swarm(..., checkpoint=path)` writes this file, and finds in it which jobs need not run
 again. The first line has the versions on which the results depend; every other line is the record
@@ -100,18 +100,10 @@ class Checkpoint:
 
         Raises
         ------
-        TypeError
-            JSON cannot hold the result. Nothing is written.
         OSError
             The disk is full, or the file is no longer in its place. What the file has of other
             jobs stays.
         """
-        if record["error"] is None and not is_json(result):
-            raise TypeError(
-                f"its result {_show_result(result)} cannot be kept in a checkpoint, which holds "
-                "numbers, strings, None, lists of these, and dicts of these with strings as keys. "
-                ".item() turns a NumPy scalar into a number, and .tolist() an array into a list"
-            )
         job, start, stop = record["job"], record["start"], record["stop"]
         written = {key: record[key] for key in ("job", "name", "scenario")}
         written["fingerprint"] = self.fingerprints[job]
@@ -244,25 +236,3 @@ def _parse_line(line):
 def _is_record(record):
     keys = {"job", "name", "scenario", "fingerprint", "seconds"}
     return isinstance(record, dict) and record.keys() in (keys | {"result"}, keys | {"error"})
-
-
-def is_json(value):
-    """Return whether JSON gives the value back as it was, lists in place of tuples apart."""
-    try:
-        if isinstance(value, dict):
-            return all(isinstance(key, str) and is_json(one) for key, one in value.items())
-        if isinstance(value, list | tuple):
-            return all(map(is_json, value))
-        if isinstance(value, int):
-            int.__repr__(value)
-    except (RecursionError, ValueError):  # a list that holds itself, an integer of 5000 digits
-        return False
-    return value is None or isinstance(value, bool | int | float | str)
-
-
-def _show_result(result):
-    """Return the start of a result's repr or, where it has none, its type."""
-    try:
-        return f"{result!r:.60}"
-    except Exception:  # code of the result's own class, or an integer of 5000 digits
-        return f"of type {type(result).__name__}"

@@ -7,11 +7,9 @@ import random
 import re
 import sys
 import types
-from collections.abc import Callable
 
 import numpy as np
 
-from stormswarm.failures import describe
 from stormswarm.modules import (
     IMPORTERS,
     find_own,
@@ -22,7 +20,6 @@ from stormswarm.modules import (
     read_modules,
     resolve_names,
 )
-from stormswarm.scenarios import DEFAULT_SCENARIO
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
 PARTS = {
@@ -244,26 +241,3 @@ def hash_code(code):
     walk.put(code.co_posonlyargcount, code.co_kwonlyargcount)
     walk.add((code.co_names, code.co_varnames, code.co_cellvars, code.co_freevars, code.co_consts))
     return walk.hash.hexdigest()
-
-
-def take_fingerprints(worker: Callable, configs: list, own_worker: bool) -> list[str]:
-    """Return a text per job that changes with what is run, not with the job's name."""
-
-    def take(job, *values):
-        try:
-            return fingerprint(*values)
-        except Exception as error:  # pickling calls code of the config's own classes
-            raise ValueError(
-                f"job {job}: a checkpoint cannot tell it from others: {describe(error)}"
-            ) from error
-
-    how, prints = take(0, worker), {}
-    for job, config in enumerate(configs):
-        if id(config) in prints:
-            continue
-        what = config
-        if own_worker:
-            what = {key: value for key, value in config.items() if key != "name"}
-            what.setdefault("scenario", DEFAULT_SCENARIO)
-        prints[id(config)] = take(job, how, what)
-    return [prints[id(config)] for config in configs]

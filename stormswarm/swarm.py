@@ -2,19 +2,17 @@
 
 import itertools
 import operator
-import os
 import platform
 import sys
 import textwrap
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
 from stormswarm.failures import Loss, describe, explain_executor, explain_loss, label_job
-from stormswarm.jobs import Answer, PackedJobs, read_versions, unpack_answer
+from stormswarm.jobs import Answer, PackedJobs, unpack_answer
 from stormswarm.pools import check_integer
 from stormswarm.scenarios import DEFAULT_SCENARIO, USUAL_SECONDS, name_scenario
 
@@ -116,6 +114,16 @@ class Progress:
             self.failures[job] = result
         self.bar.update()
 
+    def longest_first(self, kept: Any) -> list[dict]:
+        """Return the records of the jobs that are to run, the longest first, as far as is known."""
+
+        def expect_seconds(record):
+            seconds = kept.expected_seconds(record)
+            return USUAL_SECONDS.get(record["scenario"], 0.0) if seconds is None else seconds
+
+        waiting = [record for record in self.records if record["job"] not in kept.results]
+        return sorted(waiting, key=expect_seconds, reverse=True)
+
     def make_swarm(self) -> Swarm:
         """Return the swarm, with times since it began and workers numbered by their first start."""
         workers = {}
@@ -174,17 +182,6 @@ def pack_jobs(worker: Callable, configs: list, records: list[dict]) -> PackedJob
     return PackedJobs(worker, configs, [label_job(record) for record in records])
 
 
-def longest_first(records: list[dict], kept: Any) -> list[dict]:
-    """Return the records of the jobs that are to run, the longest first, as far as is known."""
-
-    def expect_seconds(record):
-        seconds = kept.expected_seconds(record)
-        return USUAL_SECONDS.get(record["scenario"], 0.0) if seconds is None else seconds
-
-    waiting = [record for record in records if record["job"] not in kept.results]
-    return sorted(waiting, key=expect_seconds, reverse=True)
-
-
 def run_jobs(records: list[dict], packed: PackedJobs, pool: Any) -> Iterator[tuple[dict, Any]]:
     """Run jobs in this order; yield each one's record, completed, and its result or exception."""
     waiting, running = deque(records), {}
@@ -213,45 +210,3 @@ def finish_record(record: dict, outcome: Answer | Loss | BaseException, timeout:
         record["error"] = describe(result)
     record.update(zip(("worker", "start", "stop"), seen, strict=True))
     return result
-
-
-# The checkpoint -----------------------------------------------------------------------
-
-
-class NoCheckpoint:
-    """Stands in where no checkpoint is wanted."""
-
-    def __init__(self):
-        self.results = {}
-
-    def expected_seconds(self, record: dict) -> None:
-        """Return None: nothing is known of earlier runs."""
-        return None
-
-    def add(self, record: dict, result: Any) -> Any:
-        """Return the result as it is."""
-        return result
-
-
-def open_checkpoint(
-    path: str | os.PathLike | None, worker: Callable, configs: list, own_worker: bool
-) -> AbstractContextManager:
-    """Open the checkpoint at a path, or a stand-in that keeps nothing."""
-    if path is None:
-        return nullcontext(NoCheckpoint())
-    from stormswarm.checkpoint import Checkpoint  # here, because workers start without them
-    from stormswarm.fingerprint import take_fingerprints
-
-    return Checkpoint(path, read_versions(), take_fingerprints(worker, configs, own_worker))
-
-
-def keep_result(kept: Any, record: dict, result: Any) -> Any:
-    """Write a job's end to the checkpoint; a result that it cannot hold fails the job."""
-    try:
-        return kept.add(record, result)
-    except TypeError as error:
-        failure = TypeError(f"{label_job(record)}: {error}")
-        if not kept.results:  # the first result: stop before more time is spent
-            raise ValueError(str(failure)) from error
-        record["error"] = describe(failure)
-        return kept.add(record, failure)

@@ -26,12 +26,13 @@ import pytest
 from code_roads import NOT_NOTICED, NOTICED
 
 import stormswarm.checkpoint
-import stormswarm.swarm
+import stormswarm.kept_results
 import stormswarm_utils
 from benchmarks.common import first_hour
 from stormswarm.checkpoint import Checkpoint
-from stormswarm.fingerprint import fingerprint, take_fingerprints
+from stormswarm.fingerprint import fingerprint
 from stormswarm.jobs import read_versions
+from stormswarm.kept_results import take_fingerprints
 from stormswarm_utils import ConstantOpening, SwarmError, generate_swarm, simulate, worker
 
 SHORT = [
@@ -249,7 +250,7 @@ def test_any_other_file_is_refused_and_left_alone(content, path):
 def test_other_versions_are_refused_with_a_way_to_go_on(path, monkeypatch):
     generate_swarm([1], abs, 1, checkpoint=path)
     versions = read_versions() | {"pystorms": "9.9"}
-    monkeypatch.setattr(stormswarm.swarm, "read_versions", lambda: versions)
+    monkeypatch.setattr(stormswarm.kept_results, "read_versions", lambda: versions)
     with pytest.raises(ValueError, match=r"written with pystorms \S+, here 9\.9\..*a new file"):
         generate_swarm([1], abs, 1, checkpoint=path)
 
