@@ -51,7 +51,8 @@ class Measurement:
         """Label -> the seconds below which a quarter and three quarters of the rounds lie."""
         found = {}
         for label, values in self.values.items():
-            quarters = statistics.quantiles(values, n=4, method="inclusive")
+            some = values if len(values) > 1 else values * 2  # a single value has no spread
+            quarters = statistics.quantiles(some, n=4, method="inclusive")
             found[label] = quarters[0], quarters[2]
         return found
 
@@ -72,7 +73,8 @@ class Measurement:
         one, other = self.values[first], self.values[second]
         if _chance_of_order(one, other) > 1 - CONFIDENCE:
             rounds = min(len(one), len(other))
-            return f"{first} and {second}: {NO_DIFFERENCE} in {rounds} rounds"
+            plural = "s" if rounds > 1 else ""
+            return f"{first} and {second}: {NO_DIFFERENCE} in {rounds} round{plural}"
         faster, slower = sorted((first, second), key=self.medians.get)
         ratio = self.medians[slower] / self.medians[faster]
         return f"{faster} is {ratio:.2f}x as fast as {slower}"
@@ -95,6 +97,7 @@ def measure(
     precision: float = 0.1,
     rounds: int = 2,
     bare_processes: int = 0,
+    warm_up: bool = True,
 ) -> Measurement:
     """Time several calls in rounds, so that a slow moment of the machine hits all of them.
 
@@ -112,9 +115,11 @@ def measure(
         Measuring ends when the interval of every median is narrower than this share of the median.
     rounds : int, optional
         The smallest number of rounds to count, even if the time is up. Fewer than four rounds never
-        show a difference.
+        show a difference, and a single one has no spread.
     bare_processes : int, optional
         Number of bare processes; 0 for none. See `measure_limit`.
+    warm_up : bool, optional
+        If False, the first round counts too, which saves a round where a call takes minutes.
 
     Returns
     -------
@@ -126,9 +131,9 @@ def measure(
     TypeError
         `calls` is not a dict of callables, or another argument is not a number.
     ValueError
-        There is nothing to call, `rounds` is below 2, or another argument is below 0.
+        There is nothing to call, `rounds` is below 1, or another argument is below 0.
     """
-    least = check_integer(rounds, "rounds", least=2)
+    least = check_integer(rounds, "rounds", least=1)
     check_integer(bare_processes, "bare_processes", least=0)
     check_number(seconds, "seconds", least=0)
     check_number(precision, "precision", least=0)
@@ -139,7 +144,7 @@ def measure(
     for label, call in calls.items():
         if not callable(call):
             raise TypeError(f"calls: {label!r} must be a callable, got {call!r:.80}")
-    values, ratios, counted = {label: [] for label in calls}, [], -1  # the first round warms up
+    values, ratios, counted = {label: [] for label in calls}, [], -1 if warm_up else 0
     began = time.perf_counter()
     with count_numbers(bare_processes) as compare:
         while True:

@@ -162,11 +162,19 @@ def test_a_timing_runs_once_and_everything_else_is_compared(timed, count, weekly
 
 
 @pytest.mark.parametrize(
-    ("weekly", "source"),
-    [("", "calls, seconds=1, rounds=2"), ("1", "calls, seconds=45, rounds=5")],
+    ("written", "once"),
+    [
+        ("measure(calls)", "measure({}calls)"),
+        ("measure({'a': abs}, seconds=45,\n    rounds=5,\n)", "measure({}{{'a': abs}},\n)"),
+        ("measure(calls, seconds=9, bare_processes=2)", "measure({}calls, bare_processes=2)"),
+        ("time_in_turn(calls, rounds=5)", "time_in_turn(calls, rounds=1)"),
+        ("measured.show()\nplot(rounds=5)", "measured.show()\nplot(rounds=5)"),
+    ],
 )
-def test_measuring_takes_two_rounds_except_weekly(weekly, source, monkeypatch):
-    monkeypatch.setenv("WEEKLY", weekly)
-    item = SimpleNamespace(cell=nbformat.v4.new_code_cell("measure(calls, seconds=45, rounds=5)"))
-    check_notebooks.pytest_itemcollected(item)
-    assert item.cell.source == f"measure({source})"
+def test_what_is_measured_runs_once_except_weekly(written, once, monkeypatch):
+    for weekly, expected in [("", once.format(check_notebooks.ONCE)), ("1", written)]:
+        monkeypatch.setenv("WEEKLY", weekly)
+        item = SimpleNamespace(cell=nbformat.v4.new_code_cell(written))
+        check_notebooks.pytest_itemcollected(item)
+        assert item.cell.source == expected
+        compile(item.cell.source, "cell", "exec")

@@ -306,8 +306,8 @@ def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
         measure([1])
     with pytest.raises(TypeError, match="calls: 'b' must be a callable, got None"):
         measure({"a": lambda: pytest.fail("it was called"), "b": None})
-    with pytest.raises(ValueError, match="rounds must be an integer of at least 2, got 1"):
-        measure({"a": lambda: None}, rounds=1)
+    with pytest.raises(ValueError, match="rounds must be an integer of at least 1, got 0"):
+        measure({"a": lambda: None}, rounds=0)
     never = {"a": lambda: pytest.fail("it was called")}
     with pytest.raises(TypeError, match="seconds must be a number of at least 0, got '30'"):
         measure(never, "30")
@@ -317,6 +317,20 @@ def test_calls_are_measured_in_rounds_and_the_first_is_not_counted():
         measure(never, precision=math.nan)
     with pytest.raises(ValueError, match=r"seconds must be a number of at least 0, got -0\.5"):
         measure_limit(seconds=-0.5)
+
+
+def test_a_single_round_without_a_warm_up_makes_each_call_once():
+    order = []
+    calls = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    measured = measure(calls, 0, rounds=1, warm_up=False)
+    assert sorted(order) == ["a", "b"]
+    for label, (value,) in measured.values.items():
+        assert measured.medians[label] == value
+        assert measured.quartiles[label] == measured.intervals[label] == (value, value)
+    assert measured.compare("a", "b").endswith(f"{NO_DIFFERENCE} in 1 round")
+    assert "quartiles" in str(measured)
+    measure(calls, 0, rounds=2, warm_up=False)
+    assert len(order) == 6
 
 
 def test_measuring_ends_when_the_intervals_are_narrow(monkeypatch):

@@ -2,8 +2,7 @@
 
 Usage: python tools/check_notebooks.py [notebooks/NAME.ipynb ...]   (default: all of them)
 
-Timings are repeated as rarely as they can be; WEEKLY=1 in the environment repeats them as often as
-the notebook says.
+What is timed runs once; WEEKLY=1 in the environment repeats it as often as the notebook says.
 """
 
 import os
@@ -17,20 +16,24 @@ ROOT = Path(__file__).resolve().parent.parent
 NBVAL = [
     *("--nbval", "--nbval-current-env"),
     *("--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")),
+    *("-p", "check_notebooks"),  # the hook below, in every process of pytest's
 ]
+ONCE = "seconds=0, rounds=1, warm_up=False, calls="  # for `measure`, whatever the cell says
 
 
 def pytest_itemcollected(item):
-    """Let a `%%timeit` cell run once, and other timings two rounds, before nbval runs the cell."""
+    """Let a `%%timeit` cell run once, and `measure` each call once, before nbval runs the cell."""
     # Their seconds are masked, so repetitions would check nothing. The numbers are replaced in the
     # source and, where the number of runs stands there, in the stored text that nbval compares;
     # every other character is compared as it is stored. All this is in memory: no file is changed.
     cell = getattr(item, "cell", None)
     if not cell or os.environ.get("WEEKLY"):
         return
-    if re.search(r"\b(measure|time_in_turn)\(", cell.source):
-        for argument, value in (("seconds", 1), ("rounds", 2)):
-            cell.source = re.sub(rf"\b{argument}=\d+", f"{argument}={value}", cell.source)
+    if re.search(r"\bmeasure\(", cell.source):
+        cell.source = re.sub(r"\s*\b(seconds|rounds)=\d+,?", "", cell.source)
+        cell.source = re.sub(r"\bmeasure\(", f"measure({ONCE}", cell.source)
+    if re.search(r"\btime_in_turn\(", cell.source):
+        cell.source = re.sub(r"\brounds=\d+", "rounds=1", cell.source)
     timed = re.match(r"%%timeit\b.* -r (\d+)\b", cell.source)
     if timed:
         cell.source = cell.source[: timed.start(1)] + "1" + cell.source[timed.end(1) :]
@@ -44,7 +47,7 @@ def main(arguments):
     """Check the notebooks that are named, or all; options are pytest's. Return the exit code."""
     if all(argument.startswith("-") for argument in arguments):
         arguments = [*arguments, str(ROOT / "notebooks")]
-    return pytest.main([*NBVAL, *arguments], plugins=[sys.modules[__name__]])
+    return pytest.main([*NBVAL, *arguments])
 
 
 if __name__ == "__main__":
