@@ -76,6 +76,11 @@ def test_no_stored_number_contradicts_the_text(path):
             ["bare processes on all cores: 1.06x as fast as one\n", "2   97 %   50 %\n"],
             "97 % of 2 processes is above the limit 1.06x",
         ),
+        (
+            ["An even share of the work is 8.40 s; the swarm took 8.00 s."],
+            ["An even share of the work is 8.41 s; the swarm took 8.00 s."],
+            "8.00 s, less than an even share",
+        ),
         (["(spread 20 %)"], ["The machine changed its speed: run it again."], "run it again"),
         (["1min 5s ± 6 s" + TIMEIT], ["2.1 ms ± 245 µs" + TIMEIT], "a tenth of the mean"),
         (

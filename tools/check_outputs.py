@@ -18,6 +18,7 @@ RATIOS = re.compile(rf"(?m)^{N} +{V} s +{V}x$")  # rows of a table of seconds an
 STEP = re.compile(rf"(?m)^{N} +{V} s +{V}x \({V}x to {V}x\)$")
 AS_LONG = re.compile(rf"(?m)^{N} +{V} s +{V} s +{V}x \({V}x to {V}x\)$")
 EFFICIENCY = re.compile(r"(?m)^(\d+) +(\d+) % +(\d+) %$")  # processes, and two job sets
+EVEN_SHARE = re.compile(rf"An even share of the work is {V} s; the swarm took {V} s")
 REMOTE = re.compile(rf"local pool +{V} ms.*\ndask +{V} ms.*\nratio: {V}x")
 
 
@@ -52,6 +53,9 @@ def check(text: str, known: dict) -> Iterator[str]:
     for _, one, four, ratio, low, high in AS_LONG.findall(text):
         if not _reach(_quotient(four, one), (float(low), float(high))):
             yield f"{four} / {one} is not in {low} to {high}, the range around {ratio}"
+    for share, took in EVEN_SHARE.findall(text):
+        if float(share) > A_LITTLE * float(took):
+            yield f"a swarm took {took} s, less than an even share of its work, {share} s"
     for local, remote, ratio in REMOTE.findall(text):
         yield from _divided(remote, local, ratio)
 
