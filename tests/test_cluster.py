@@ -30,7 +30,7 @@ pytestmark = [
     ),
 ]
 ROOT = Path(__file__).parent.parent
-JOBS = 120
+JOBS = 60
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_killed_workers_lose_no_job(cluster, tmp_path, serial_scores):
         for process in reversed(family):
             process.kill()
 
-    moments = luck.randint(5, 45), luck.randint(50, 90)
+    moments = luck.randint(5, 20), luck.randint(25, 40)
     attack = Attack(path, zip(moments, (kill_a_worker, kill_a_program), strict=True))
     swarm = generate_swarm(
         sweep(JOBS), worker, checkpoint=path, executor=cluster.client.get_executor()
@@ -168,7 +168,7 @@ def test_a_killed_scheduler_is_an_error_soon_and_the_local_pool_finishes(
     cluster, tmp_path, serial_scores
 ):
     path = tmp_path / "sweep.jsonl"
-    attack = Attack(path, [(random.randint(5, 80), cluster.scheduler.kill)])
+    attack = Attack(path, [(random.randint(5, 40), cluster.scheduler.kill)])
     with pytest.raises(SwarmError, match="the executor dropped it") as caught:
         generate_swarm(sweep(JOBS), worker, checkpoint=path, executor=cluster.client.get_executor())
     ((killed, _),) = attack.done

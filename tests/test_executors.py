@@ -43,14 +43,14 @@ SHORT = [
 ]
 WORKERS = 2
 UNDER_MPI = "UNDER_MPI"  # set where mpiexec runs this file
-POOLS = ["mpi"] if UNDER_MPI in os.environ else ["own pool", "processes", "loky", "threads", "dask"]
+POOLS = ["mpi"] if UNDER_MPI in os.environ else ["own pool", "processes", "dask", "loky", "threads"]
 
 
 def spawning_pool():
     return futures.ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"))
 
 
-@pytest.fixture(scope="class")
+@pytest.fixture(scope="module")
 def engine(request, tmp_path_factory):
     """Yield an engine's name and its executor, whose workers have started."""
     children = workers_of(psutil.Process())
@@ -126,7 +126,7 @@ def run_swarm(engine, config, function, *arguments, **options):
     return generate_swarm(config, function, WORKERS, *arguments, executor=engine[1], **options)
 
 
-@pytest.mark.parametrize("engine", POOLS, indirect=True, scope="class")
+@pytest.mark.parametrize("engine", POOLS, indirect=True, scope="module")
 class TestEveryPool:
     def test_scores_in_the_order_of_the_jobs(self, engine, serial_scores):
         swarm = run_swarm(engine, SHORT, worker, 9)
@@ -187,7 +187,7 @@ class TestEveryPool:
 
 
 @pytest.mark.skipif(UNDER_MPI in os.environ, reason="what holds there is in the class above")
-@pytest.mark.parametrize("engine", ["own pool", "processes", "dask"], indirect=True, scope="class")
+@pytest.mark.parametrize("engine", POOLS[:3], indirect=True, scope="module")
 class TestProcesses:
     def test_simulations_come_back_with_their_hydrographs(self, engine):
         (run,) = run_swarm(engine, SHORT[:1], simulate)

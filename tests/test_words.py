@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 import test_browser
@@ -75,9 +76,7 @@ def test_the_search_of_the_site_finds_the_words_that_people_type(browser, site):
     missing = []
     with test_browser.open_page(browser) as page:
         for words in WORDS:
-            page.goto((site / "index.html").as_uri())
-            page.get_by_role("searchbox").or_(page.locator("input[name=q]")).first.fill(words)
-            page.keyboard.press("Enter")
+            page.goto(f"{(site / 'search.html').as_uri()}?q={quote(words)}")
             expect(page.locator("#search-results h2")).to_have_text("Search Results")
             if TITLE not in page.locator("#search-results li a").all_text_contents():
                 missing.append(words)
