@@ -16,7 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 NBVAL = [
     *("--nbval", "--nbval-current-env"),
     *("--nbval-sanitize-with", str(ROOT / "tests" / "nbval_sanitize.cfg")),
-    *("-p", "check_notebooks"),  # the hook below, in every process of pytest's
 ]
 ONCE = "seconds=0, rounds=1, warm_up=False, calls="  # for `measure`, whatever the cell says
 
@@ -47,7 +46,7 @@ def main(arguments):
     """Check the notebooks that are named, or all; options are pytest's. Return the exit code."""
     if all(argument.startswith("-") for argument in arguments):
         arguments = [*arguments, str(ROOT / "notebooks")]
-    return pytest.main([*NBVAL, *arguments])
+    return pytest.main([*NBVAL, *arguments], plugins=[sys.modules[__name__]])
 
 
 if __name__ == "__main__":

@@ -3,10 +3,9 @@
 Usage: python tools/run_checks.py
 
 Each line says which of the three lanes it comes from. The tests that failed and the closing line of
-each lane are repeated at the end. Two of the lanes have two processes each, which take one file
-after another. The tests in the lane of the site share one built site and one browser. WEEKLY=1 in
-the environment adds what is too slow for every day: the tests that are marked `weekly`, and every
-repetition of the notebooks' timings.
+each lane are repeated at the end. The tests in the lane of the site share one built site, and often
+wait for a browser. WEEKLY=1 in the environment adds what is too slow for every day: the tests that
+are marked `weekly`, and every repetition of the notebooks' timings.
 """
 
 import os
@@ -22,12 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 COLOR = f"--color={'yes' if sys.stdout.isatty() else 'auto'}"
 WEEKLY = ["-m", ""] if os.environ.get("WEEKLY") else []  # with them, no test is left out
 PYTEST = [sys.executable, "-m", "pytest", COLOR, *WEEKLY]
-IN_TWO = ["--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]
 SITE = [f"tests/test_{name}.py" for name in ("browser", "documents", "words")]
 LANES = {
-    "code": [*PYTEST, *IN_TWO, "--durations=30", *(f"--ignore={file}" for file in SITE)],
+    "code": [*PYTEST, "--durations=30", *(f"--ignore={file}" for file in SITE)],
     "site": [*PYTEST, "--durations=10", *SITE],
-    "notebooks": [sys.executable, "tools/check_notebooks.py", *IN_TWO, COLOR, "--durations=5"],
+    "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, "--durations=5"],
 }
 FAILURE = re.compile(r"(\x1b\[\d+m)*(FAILED|ERROR)\b.*::")  # in pytest's summary, coloured or not
 PATIENCE = 60  # seconds in which an interrupted lane may tidy up
