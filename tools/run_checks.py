@@ -28,6 +28,8 @@ LANES = {
     "notebooks": [sys.executable, "tools/check_notebooks.py", COLOR, "--durations=5"],
 }
 FAILURE = re.compile(r"(\x1b\[\d+m)*(FAILED|ERROR)\b.*::")  # in pytest's summary, coloured or not
+# An engine with several threads must not keep a core busy with waiting: the other lanes need it.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 PATIENCE = 60  # seconds in which an interrupted lane may tidy up
 
 
@@ -46,6 +48,7 @@ def start(command):
     return subprocess.Popen(
         command,
         cwd=ROOT,
+        env=os.environ | ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
