@@ -43,6 +43,7 @@ SHORT = [
 ]
 WORKERS = 2
 UNDER_MPI = "UNDER_MPI"  # set where mpiexec runs this file
+# The first three have processes of their own, which more tests ask for.
 POOLS = ["mpi"] if UNDER_MPI in os.environ else ["own pool", "processes", "dask", "loky", "threads"]
 
 
